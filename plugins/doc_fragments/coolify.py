@@ -1,0 +1,47 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the options that reach Coolify."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  coolify_access_token:
+    description:
+      - The access token of Coolify, in the form C(number|secret).
+      - Without this option the host variable C(rewind_coolify_access_token) is used, then the environment variable
+        E(COOLIFY_ACCESS_TOKEN).
+    type: str
+  coolify_api_url:
+    description:
+      - The address of Coolify, with or without C(/api/v1) at its end.
+      - Without this option the host variable C(rewind_coolify_api_url) is used, then the environment variable
+        E(COOLIFY_API_URL).
+    type: str
+  ca_path:
+    description:
+      - A file with the certificates of the authorities to trust, instead of those of the system.
+      - Without this option the host variable C(rewind_ca_path) is used.
+    type: path
+  proxy:
+    description:
+      - The address of an HTTP proxy. The proxy variables of the environment are not read.
+      - Without this option the host variable C(rewind_proxy) is used.
+    type: str
+  request_timeout:
+    description:
+      - Seconds to wait for an answer to one request.
+    type: float
+    default: 30.0
+requirements:
+  - httpx
+notes:
+  - Reads are repeated after network errors. A write is sent once; only the answer 429, which says that nothing was
+    done, is waited out.
+  - On a local connection the module runs in the controller's own process, unless O(ignore:async) or
+    O(ignore:environment) is used.
+"""

@@ -1,0 +1,60 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Filters that turn a plan's env rows into what coolify_application_env takes. Each is documented beside this file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+
+def rows_moved_to(
+    rows: Iterable[Mapping[str, Any]], project_id: str, branch_id: str, application: str, with_flags: bool = False
+) -> list[dict[str, Any]]:
+    """The rows pointed to another branch; only the host of each string changes.
+
+    :param with_flags: give the build-time flag back too. Without it the flag is dropped, because a build-time variable
+        that changes makes Coolify rebuild the image (facts of `ConfigurationDiffer`, Coolify 4.1.0 and newer).
+    """
+    return [
+        {
+            "key": row["key"],
+            "is_preview": bool(row.get("is_preview")),
+            "connection": {
+                "project_id": project_id,
+                "branch_id": branch_id,
+                "application": application,
+                "env_key": row["key"],
+                "is_preview": bool(row.get("is_preview")),
+                "pooled": bool(row.get("pooled")),
+            },
+            "is_buildtime": bool(row.get("is_buildtime")) if with_flags else False,
+        }
+        for row in rows
+    ]
+
+
+def rows_as_before(
+    rows: Iterable[Mapping[str, Any]], project_id: str, branch_id: str, application: str
+) -> list[dict[str, Any]]:
+    """The rows as they were: the string without its password, every flag, and the branch that the host belonged to."""
+    return [_as_before(row, project_id, branch_id, application) for row in rows]
+
+
+def _as_before(row: Mapping[str, Any], project_id: str, branch_id: str, application: str) -> dict[str, Any]:
+    connection: dict[str, Any] = {"project_id": project_id, "branch_id": branch_id, "pooled": bool(row.get("pooled"))}
+    if row.get("template"):
+        connection["template"] = row["template"]
+    else:
+        connection.update(application=application, env_key=row["key"], is_preview=bool(row.get("is_preview")))
+    flags = {name: value for name, value in (row.get("flags") or {}).items() if value is not None}
+    return {"key": row["key"], "is_preview": bool(row.get("is_preview")), "connection": connection, **flags}
+
+
+class FilterModule:
+    """What Ansible asks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"rows_moved_to": rows_moved_to, "rows_as_before": rows_as_before}

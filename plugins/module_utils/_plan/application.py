@@ -1,0 +1,276 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stands in the way on Coolify's side: rows, other consumers, deployments, health, code against data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from .instants import instant_or_none
+from .primary import locate, report_duplicates, rows_on, unreadable_rows
+from .request import Findings, describe
+from .strategies import Case
+
+# Older versions know neither both build flags nor an env file; their rows cannot be written back whole.
+OLDEST = (4, 0, 0, 435)
+_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:-beta\.(\d+))?")
+_ABILITIES = {
+    "read": "read",
+    "read_sensitive": "read:sensitive",
+    "write": "write",
+    "deploy": "deploy",
+}
+
+
+def check_application(case: Case, strategy: str, findings: Findings) -> None:
+    """Find every problem on Coolify's side."""
+    _version(case, findings)
+    _abilities(case, strategy, findings)
+    _deployments(case, findings)
+    _health(case, strategy, findings)
+    _rows(case, strategy, findings)
+    _consumers(case, findings)
+    _code(case, findings)
+
+
+def version_of(text: Any) -> tuple[int, int, int, int] | None:
+    """A Coolify version that sorts: a beta comes before the release of the same number."""
+    match = _VERSION.fullmatch(str(text or "").strip())
+    if match is None:
+        return None
+    beta = int(match[4]) if match[4] else 1_000_000
+    return int(match[1]), int(match[2]), int(match[3]), beta
+
+
+def _version(case: Case, findings: Findings) -> None:
+    version = version_of(case.facts.version)
+    if version is None:
+        findings.warn("The version of Coolify is not known; what it cannot do shows only when it is asked.")
+    elif version < OLDEST:
+        findings.problem(
+            "coolify_too_old",
+            f"Coolify {case.facts.version} cannot write an environment row without losing its flags.",
+            "Update Coolify to 4.0.0-beta.435 or newer; 4.3.7 or newer is best.",
+        )
+
+
+def _abilities(case: Case, strategy: str, findings: Findings) -> None:
+    """A restore in place writes nothing to Coolify; it may want one restart of the application."""
+    for name, shown in _ABILITIES.items():
+        state = case.facts.abilities.get(name)
+        needed = strategy == "repoint" or name in ("read", "read_sensitive")
+        if state == "missing" and needed:
+            findings.problem(
+                "ability_missing",
+                f"The Coolify token lacks the ability {shown}.",
+                "Make a token with read, read:sensitive, write and deploy, as an admin of the team.",
+            )
+        elif state == "missing":
+            findings.warn(f"The Coolify token lacks the ability {shown}: the application could not be restarted.")
+        elif state == "unproven":
+            findings.warn(f"That the Coolify token has the ability {shown} could not be proven beforehand.")
+
+
+def _deployments(case: Case, findings: Findings) -> None:
+    for item in case.facts.running:
+        uuid = item.get("uuid") or item.get("deployment_uuid")
+        text = f"The deployment {uuid} of the application is {item.get('status')}"
+        if case.resumed:
+            findings.warn(f"{text}; it is waited for, and a new one is made if it may have read the old environment.")
+        else:
+            findings.problem(
+                "deployment_running",
+                f"{text}: it could start code or read the environment in the middle of the cutover.",
+                "Wait until it has ended, or cancel it in Coolify, and run this again.",
+            )
+
+
+def _health(case: Case, strategy: str, findings: Findings) -> None:
+    application = case.facts.application
+    health = application.get("health_check") or {}
+    if not health.get("enabled") and not application.get("custom_healthcheck_found"):
+        text = "The application has no health check, so Coolify takes any container for a good one"
+        if case.request.require_health_check:
+            findings.problem(
+                "no_health_check",
+                f"{text} and a bad cutover would go unseen.",
+                "Enable a health check that queries the database, and deploy once, or accept it with "
+                "require_health_check=false.",
+            )
+        else:
+            findings.warn(f"{text}.")
+    if application.get("server_reachable") is False:
+        findings.problem(
+            "server_unreachable",
+            "Coolify cannot reach the server of the application; its status is old and no deployment would start.",
+            "Bring the connection between Coolify and the server back first.",
+        )
+    rolling = application.get("rolling") or {}
+    if rolling.get("ok") is False:
+        reasons = ", ".join(str(reason) for reason in rolling.get("reasons") or ()) or "no reason is given"
+        text = f"The application does not deploy rolling ({reasons}): it is stopped before the new container starts"
+        if strategy == "repoint" and not case.request.accept_downtime:
+            findings.problem(
+                "not_rolling",
+                f"{text}, with no wait for its health.",
+                "Accept the downtime with accept_downtime=true, or use cutover=in_place where that is possible.",
+            )
+        else:
+            findings.warn(f"{text}.")
+    status = str(application.get("status") or "")
+    if status and not status.startswith("running"):
+        findings.warn(f"The application is not running now (status {status}).")
+
+
+def _rows(case: Case, strategy: str, findings: Findings) -> None:
+    report_duplicates(case.facts, case.primary, case.request, findings)
+    rows = rows_on(case.facts, case.primary.branch_id)
+    for row in rows:
+        key = row.get("key")
+        if strategy == "repoint" and row.get("is_shared"):
+            findings.warn(f"The row {key} takes its value from a shared variable; writing it cuts that link.")
+        if strategy == "repoint" and row.get("is_buildtime"):
+            findings.warn(
+                f"The row {key} is a build-time variable: changing it rebuilds the image unless that flag is dropped "
+                "in the same write."
+            )
+    hidden = [str(row.get("key")) for row in unreadable_rows(case.facts) if row.get("key") != case.request.env_key]
+    if hidden:
+        keys = ", ".join(hidden)
+        findings.warn(f"These rows of the application cannot be read and may point to the primary: {keys}.")
+
+
+def other_consumers(case: Case) -> list[dict[str, Any]]:
+    """Everything else whose string leads to the primary, and whether the request names it (rule 2)."""
+    own_rows = {row.get("uuid") for row in case.facts.rows}
+    own_uuid = case.facts.application.get("uuid")
+    found = []
+    for item in case.facts.consumers:
+        address = locate(case.facts, item)
+        is_own = item.get("env_uuid") in own_rows or (own_uuid is not None and own_uuid == item.get("uuid"))
+        if address is None or address.branch_id != case.primary.branch_id or is_own:
+            continue
+        names = _names(item)
+        answer = None
+        if names & set(case.request.also_repoint):
+            answer = "also_repoint"
+        elif names & set(case.request.ignore_consumers):
+            answer = "ignore"
+        found.append({**item, "pooled": address.pooled, "answer": answer})
+    return found
+
+
+def _names(item: Mapping[str, Any]) -> set[str]:
+    plain = {str(item[key]) for key in ("uuid", "name", "env_uuid", "application") if item.get(key)}
+    return plain | {f"{owner}/{item['key']}" for owner in plain if item.get("key")}
+
+
+def _consumers(case: Case, findings: Findings) -> None:
+    others = other_consumers(case)
+    open_ones = [item for item in others if item["answer"] is None]
+    if open_ones:
+        listed = ", ".join(
+            f"{item.get('kind') or 'application'} {item.get('name')} ({item.get('key')})" for item in open_ones
+        )
+        findings.problem(
+            "other_consumers",
+            f"The primary is also used by: {listed}.",
+            "Name each in also_repoint (it moves too) or in ignore_consumers (it stays), by name or uuid.",
+        )
+    asked = set(case.request.also_repoint) | set(case.request.ignore_consumers)
+    unknown = sorted(asked - {name for item in others for name in _names(item)})
+    if unknown:
+        findings.warn(f"Named in also_repoint or ignore_consumers, but not using the primary: {', '.join(unknown)}.")
+    if case.facts.unreadable:
+        names = ", ".join(str(item.get("name") or item.get("uuid")) for item in case.facts.unreadable)
+        findings.warn(f"What these connect to cannot be read; they may use the primary: {names}.")
+
+
+def code(case: Case) -> dict[str, Any]:
+    """The code against the data (rule 1): what the running commit expects, what is there at the restore point."""
+    now, then = case.facts.migration.get("primary"), case.facts.migration.get("restore_point")
+    mismatch = _differs(now, then) if isinstance(now, Mapping) and isinstance(then, Mapping) else None
+    return {
+        "known": mismatch is not None,
+        "mismatch": mismatch,
+        "expected": now if isinstance(now, Mapping) else None,
+        "at_point": then if isinstance(then, Mapping) else None,
+        "running_commit": running_commit(case),
+        "fits_commit": commit_at(case, case.point.at),
+        "deploy_commit": case.request.deploy_commit,
+        "may_migrate": [_hint(item) for item in case.facts.application.get("migration_hints") or ()],
+    }
+
+
+def _differs(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool | None:
+    """None where nothing can be compared. A head of null is a fact (no migration yet), a hash of null is unknown."""
+    compared = []
+    if "head" in now and "head" in then:
+        compared.append(now["head"] != then["head"])
+    if now.get("schema_hash") and then.get("schema_hash"):
+        compared.append(now["schema_hash"] != then["schema_hash"])
+    return any(compared) if compared else None
+
+
+def _hint(item: Any) -> str:
+    if isinstance(item, Mapping):
+        return ": ".join(str(value) for value in item.values() if value)
+    return str(item)
+
+
+def running_commit(case: Case) -> str | None:
+    last = case.facts.last_finished or {}
+    commit = case.facts.application.get("commit") or last.get("commit")
+    return str(commit) if commit else None
+
+
+def commit_at(case: Case, at: datetime | None) -> str | None:
+    """The commit that ran at an instant: that of the last deployment that had finished by then."""
+    if at is None:
+        return None
+    found: tuple[datetime, str] | None = None
+    for item in case.facts.deployments:
+        ended = instant_or_none(item.get("finished_at"))
+        commit = item.get("commit")
+        if item.get("status") != "finished" or ended is None or ended > at or commit in (None, "", "HEAD"):
+            continue
+        if found is None or ended > found[0]:
+            found = (ended, str(commit))
+    return found[1] if found else None
+
+
+def _code(case: Case, findings: Findings) -> None:
+    facts = code(case)
+    if facts["may_migrate"]:
+        findings.warn(f"The application may migrate when it is deployed: {'; '.join(facts['may_migrate'])}.")
+    if facts["mismatch"] is None:
+        findings.warn("Whether the running code fits the data at the restore point is not known yet; it is verified.")
+        return
+    if not facts["mismatch"]:
+        return
+    then, now = facts["at_point"] or {}, facts["expected"] or {}
+    text = (
+        f"The schema at the restore point (migration {then.get('head') or 'none'}) is not the one that the running "
+        f"commit {facts['running_commit'] or '(unknown)'} expects (migration {now.get('head') or 'none'})"
+    )
+    deploy, fits = case.request.deploy_commit, facts["fits_commit"]
+    if deploy and fits and not (fits.startswith(deploy) or deploy.startswith(fits)):
+        findings.warn(f"deploy_commit is {deploy}, but at the restore point {fits} was running.")
+    if deploy or case.request.accept_schema_mismatch:
+        findings.warn(f"{text}; accepted with {'deploy_commit' if deploy else 'accept_schema_mismatch'}.")
+        return
+    findings.problem("schema_mismatch", f"{text}.", _which_commit(facts, case.point.at))
+
+
+def _which_commit(facts: Mapping[str, Any], at: datetime | None) -> str:
+    fits, running = facts["fits_commit"], facts["running_commit"]
+    accept = "accept it with accept_schema_mismatch=true"
+    if fits and fits != running:
+        return f"Commit {fits} was running at {describe(at)}: deploy_commit={fits} restores it too; or {accept}."
+    if fits:
+        return f"The same commit was running at {describe(at)}, so the schema was changed by hand; if so, {accept}."
+    return f"Find the commit that ran at {describe(at)} and name it with deploy_commit=<commit>; or {accept}."

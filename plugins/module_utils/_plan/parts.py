@@ -1,0 +1,184 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parts of a plan that only show, in a fixed shape, what is known or would be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._predicted import predicted
+from .._time import rfc3339
+from .instants import text_or_none
+from .primary import Primary, rows_on
+from .request import Facts
+from .source import Source, primary_since
+from .strategies import Case
+
+# Everything of a row that Coolify would reset if it were not sent back.
+FLAGS = ("is_literal", "is_multiline", "is_shown_once", "is_runtime", "is_buildtime", "comment")
+
+
+def primary_part(facts: Facts, primary: Primary) -> dict[str, Any]:
+    node, branch = facts.tree.nodes[primary.branch_id], facts.by_id[primary.branch_id]
+    endpoint = primary.address.endpoint
+    endpoints = branch.get("endpoints") or ()
+    return {
+        "branch_id": node.id,
+        "name": node.name,
+        "is_root": node.parent_id is None,
+        "parent_id": node.parent_id,
+        "default": node.default,
+        "protected": node.protected,
+        "expires_at": text_or_none(node.expires_at),
+        "created_at": text_or_none(node.created_at),
+        "current_state": branch.get("current_state"),
+        "since": text_or_none(primary_since(facts, primary)),
+        "endpoint_id": endpoint.get("id"),
+        "endpoint_type": endpoint.get("type"),
+        "endpoint_state": endpoint.get("current_state"),
+        "disabled": bool(endpoint.get("disabled")),
+        "endpoint_ids": [item.get("id") for item in endpoints],
+        "host": endpoint.get("host"),
+        "pooler_host": endpoint.get("pooler_host"),
+        "hosts": [str(item[key]) for item in endpoints for key in ("host", "pooler_host") if item.get(key)],
+        "pooled": primary.address.pooled,
+        "database": primary.connection.get("database"),
+        "role": primary.connection.get("user"),
+        "children": [{"branch_id": child.id, "name": child.name} for child in facts.tree.children(node.id)],
+    }
+
+
+def application_part(facts: Facts) -> dict[str, Any]:
+    application = facts.application
+    kept = "uuid name fqdn status build_pack git_branch git_commit_sha auto_deploy health_check"
+    last = facts.last_finished or {}
+    shown = {key: application.get(key) for key in kept.split()}
+    return {**shown, "commit": application.get("commit") or last.get("commit"), "version": facts.version}
+
+
+def losses_part(comparison: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is about to be lost, table by table: `before` is the primary now, `after` the restore point."""
+    if comparison is None:
+        return {"known": False, "tables": [], "rows_lost": None, "rows_restored": None}
+    tables = []
+    for name, item in sorted((comparison.get("tables") or {}).items()):
+        now, then = item.get("rows_before"), item.get("rows_after")
+        difference = (now or 0) - (then or 0)
+        tables.append(
+            {
+                "table": name,
+                "status": item.get("status"),
+                "now": now,
+                "at_point": then,
+                "lost": max(difference, 0),
+                "restored": max(-difference, 0),
+            }
+        )
+    return {
+        "known": True,
+        "tables": tables,
+        "rows_lost": sum(item["lost"] for item in tables),
+        "rows_restored": sum(item["restored"] for item in tables),
+    }
+
+
+def compute_part(case: Case) -> dict[str, Any]:
+    """The computes that the new branch gets (rule 13): what is at its default is left out, for Free refuses it."""
+    endpoints = []
+    for item in case.branch.get("endpoints") or ():
+        copied: dict[str, Any] = {"type": item.get("type") or "read_write"}
+        for key in ("autoscaling_limit_min_cu", "autoscaling_limit_max_cu"):
+            if item.get(key) is not None:
+                copied[key] = item[key]
+        if item.get("suspend_timeout_seconds"):
+            copied["suspend_timeout_seconds"] = item["suspend_timeout_seconds"]
+        if item.get("settings"):
+            copied["settings"] = item["settings"]
+        endpoints.append(copied)
+    endpoints.sort(key=lambda item: item["type"] != "read_write")
+    replicas = sum(1 for item in endpoints if item["type"] == "read_only")
+    return {"endpoints": endpoints or [{"type": "read_write"}], "replicas": replicas}
+
+
+def env_part(case: Case, strategy: str) -> dict[str, Any]:
+    """The rows that move together in one write; only the host of each changes (rule 2)."""
+    moved = []
+    if strategy == "repoint":
+        moved = [_moved(case, row, done=False) for row in rows_on(case.facts, case.primary.branch_id)]
+        if case.resumed and case.names.branch.existing is not None:
+            moved += [_moved(case, row, done=True) for row in rows_on(case.facts, case.names.branch.id)]
+    return {
+        "key": case.request.env_key,
+        "rows": moved,
+        "keys_moved": sorted({str(row["key"]) for row in moved}),
+    }
+
+
+def _moved(case: Case, row: Mapping[str, Any], *, done: bool) -> dict[str, Any]:
+    """One row that moves, or that the run being continued has moved already (`moved`)."""
+    connection = row["connection"]
+    pooled = bool(connection.get("pooled"))
+    branch = case.facts.by_id[case.names.branch.id] if done else case.branch
+    kind = _endpoint_type(branch, str(connection.get("host")))
+    made = case.facts.by_id.get(case.names.branch.id)
+    return {
+        "uuid": row.get("uuid"),
+        "key": row.get("key"),
+        "is_preview": bool(row.get("is_preview")),
+        "pooled": pooled,
+        "endpoint_type": kind,
+        "from_host": _host(case.branch, kind, pooled) if done else connection.get("host"),
+        "to_host": (_host(made, kind, pooled) if made else None) or predicted("endpoint", case.names.branch.name),
+        "database": connection.get("database"),
+        "user": connection.get("user"),
+        "hash": connection.get("hash"),
+        "is_buildtime": bool(row.get("is_buildtime")),
+        "flags": {flag: row.get(flag) for flag in FLAGS},
+        "template": connection.get("template"),
+        "moved": done,
+    }
+
+
+def _endpoint_type(branch: Mapping[str, Any], host: str) -> str:
+    for item in branch.get("endpoints") or ():
+        if host.lower() in (str(item.get("host")).lower(), str(item.get("pooler_host")).lower()):
+            return str(item.get("type") or "read_write")
+    return "read_write"
+
+
+def _host(branch: Mapping[str, Any], kind: str, pooled: bool) -> str | None:
+    for item in branch.get("endpoints") or ():
+        host = item.get("pooler_host" if pooled else "host")
+        if host and (item.get("type") or "read_write") == kind:
+            return str(host)
+    return None
+
+
+def wakes_part(case: Case) -> list[dict[str, Any]]:
+    """Computes that are asleep and that reading the data would wake, also in check mode (rule 26)."""
+    return [
+        {
+            "branch_id": case.primary.branch_id,
+            "name": case.node.name,
+            "endpoint_id": item.get("id"),
+            "why": "the primary is read to show what would be lost",
+        }
+        for item in case.branch.get("endpoints") or ()
+        if item.get("current_state") == "idle" and not item.get("disabled") and item.get("type") != "read_only"
+    ]
+
+
+def expiries_to_clear(case: Case, source: Source, strategy: str) -> list[dict[str, Any]]:
+    """Expiries that must go before the branch becomes a parent or comes into use, each a step of its own (rule 8)."""
+    wanted = {source.branch_id: "it becomes the parent of the branch that this restore makes"}
+    wanted[case.primary.branch_id] = "it is in use"
+    if strategy == "repoint" and case.names.branch.existing is not None:
+        wanted[case.names.branch.id] = "the application is about to use it"
+    found = []
+    for branch_id, why in wanted.items():
+        node = case.facts.tree.nodes[branch_id]
+        if node.expires_at is not None:
+            found.append({"branch_id": node.id, "name": node.name, "expires_at": rfc3339(node.expires_at), "why": why})
+    return found

@@ -1,0 +1,248 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stands in the way on Neon's side: the window, slots, protection, lineage, operations. Each says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._time import duration
+from .application import check_application
+from .lineage import Node, blockers
+from .primary import in_use
+from .request import Findings, describe
+from .source import Source
+from .strategies import Case, in_place_obstacles, slots, tree_after, window_start, window_start_after
+
+# Neon starts these by itself; they end in seconds and are waited out.
+_BACKGROUND = frozenset({"check_availability", "suspend_compute", "start_compute", "start_reserved_compute"})
+
+
+def check(case: Case, strategy: str, findings: Findings) -> None:
+    """Find every problem of carrying out this strategy; none of them stops the search for the others."""
+    source = case.source if strategy == "repoint" else case.in_place_source
+    _window(case, strategy, source, findings)
+    _slots(case, strategy, findings)
+    _expiry(case, source, findings)
+    _operations(case, findings)
+    _states(case, source, findings)
+    _allowlist(case, strategy, findings)
+    _passwords(case, strategy, source, findings)
+    _other_targets(case, findings)
+    if strategy == "in_place":
+        _in_place(case, source, findings)
+    else:
+        _repoint(case, source, findings)
+    check_application(case, strategy, findings)
+
+
+def _window(case: Case, strategy: str, source: Source, findings: Findings) -> None:
+    """Rule 4: the window slides while the restore point is verified and confirmed."""
+    made = case.names.branch.existing if strategy == "repoint" else _preserved(case)
+    if made is not None or (source.at is None and source.lsn is None):
+        return
+    start, at = window_start(case.request, case.facts), case.point.at
+    if start is None or at is None:
+        what = "this project's history window" if start is None else "at which instant the LSN lies"
+        findings.warn(f"It is not known {what}; Neon refuses the branch when the point is out of reach.")
+        return
+    if at < start:
+        findings.problem(
+            "before_window",
+            f"The restore point {describe(at)} lies before the history window, which begins at {describe(start)}.",
+            "Choose a later point, or restore from a backup that is old enough (-e backup=<name>).",
+        )
+        return
+    later = window_start_after(case.request, case.facts, case.request.margin)
+    if later is not None and at < later:
+        left = (at - start).total_seconds()
+        findings.problem(
+            "window_slides",
+            f"The restore point {describe(at)} leaves the history window in {duration(left)}, and verification, "
+            f"confirmation and the deadline may take {duration(case.request.margin)}.",
+            "Lengthen the project's history window, choose a later point, or shorten these times (verify_seconds, "
+            "confirm_seconds, cutover_deadline).",
+        )
+
+
+def _preserved(case: Case) -> Node | None:
+    """The branch that the run being continued preserved: its restore in place has happened."""
+    return case.facts.tree.named(case.names.rollback) if case.resumed else None
+
+
+def _slots(case: Case, strategy: str, findings: Findings) -> None:
+    """Rule 7. A restore in place needs one slot at a time: its preview is gone before the old state is preserved."""
+    before, after = case.facts.tree.slots(), tree_after(case, strategy).slots()
+    added = {"branches": after.branches - before.branches, "roots": after.roots - before.roots}
+    counted = slots(case.facts, added)
+    for kind, code, words in (("branches", "no_slot", "branches"), ("roots", "no_root_slot", "root branches")):
+        item = counted[kind]
+        if item["limit"] is None or item["adds"] <= item["free"]:
+            continue
+        findings.problem(
+            code,
+            f"The project has {item['used']} of {item['limit']} {words}, and this restore adds {item['adds']}.",
+            f"Delete {words} that are no longer needed{_could_go(case, roots=kind == 'roots')}, or raise the plan.",
+        )
+
+
+def _could_go(case: Case, *, roots: bool) -> str:
+    """A few branches that nothing holds, oldest first; which of them is dispensable only a person knows."""
+    kept = in_use(case.facts) | {case.primary.branch_id, case.source.branch_id}
+    tree = case.facts.tree
+    names = [
+        node.name
+        for _depth, node in tree.rows()
+        if not blockers(tree, node.id, in_use=kept)
+        and (not roots or node.parent_id is None)
+        and not (case.facts.branch_facts.get(node.id) or {}).get("pinned")
+    ]
+    return f" (nothing uses {', '.join(names[:5])})" if names else ""
+
+
+def _expiry(case: Case, source: Source, findings: Findings) -> None:
+    """An expiring branch can have no children. We clear the expiry of what is ours or in use, and of nothing else."""
+    node = case.facts.tree.nodes[source.branch_id]
+    ours = case.facts.is_ours(node.id) or node.id == case.primary.branch_id
+    if node.expires_at is None or ours:
+        return
+    findings.problem(
+        "source_expires",
+        f"The source {node.name} expires at {describe(node.expires_at)}; Neon makes no branch from an expiring one, "
+        "and this collection did not set that date.",
+        f"Clear the expiry of {node.name} in the Neon console, then run this again.",
+    )
+
+
+def _operations(case: Case, findings: Findings) -> None:
+    for operation in case.facts.project.get("running_operations") or ():
+        known: Mapping[str, Any] = operation if isinstance(operation, Mapping) else {"action": str(operation)}
+        action = str(known.get("action") or "unknown")
+        if action in _BACKGROUND:
+            continue
+        where = known.get("branch_id") or "this project"
+        text = f"Neon is carrying out {action} on {where} ({known.get('id', 'no id')})"
+        if case.resumed:
+            findings.warn(f"{text}; it is waited for.")
+        else:
+            findings.problem(
+                "operations_running",
+                f"{text}: somebody else is changing this project.",
+                "Wait until it has ended and run this again.",
+            )
+
+
+def _states(case: Case, source: Source, findings: Findings) -> None:
+    for branch_id in {case.primary.branch_id, source.branch_id}:
+        state = case.facts.by_id[branch_id].get("current_state")
+        name = case.facts.tree.nodes[branch_id].name
+        if state in ("init", "resetting") and not case.resumed:
+            findings.problem(
+                "branch_not_ready",
+                f"The branch {name} is in state {state}.",
+                "Wait until Neon shows it as ready and run this again.",
+            )
+        elif state == "archived":
+            findings.warn(f"The branch {name} is archived; reading it takes longer than usual.")
+    if case.primary.address.endpoint.get("disabled"):
+        findings.warn(
+            f"The compute {case.primary.address.endpoint.get('id')} of the primary is disabled: the application has no "
+            "database now, and an undo would enable it."
+        )
+    if case.node.expires_at is not None:
+        findings.warn(f"The primary {case.node.name} has an expiry ({describe(case.node.expires_at)}); it is cleared.")
+
+
+def _allowlist(case: Case, strategy: str, findings: Findings) -> None:
+    project = case.facts.project
+    if strategy == "repoint" and project.get("protected_branches_only") and project.get("allowed_ips"):
+        findings.warn(
+            "The project's IP allow list covers protected branches only; the new branch is open to every address until "
+            "it is protected."
+        )
+
+
+def _passwords(case: Case, strategy: str, source: Source, findings: Findings) -> None:
+    """Rule 5: the old string must be rebuilt for an undo, and the new one needs passwords that Neon can reveal."""
+    if case.facts.project.get("store_passwords") is not False or case.request.old_connection:
+        return
+    new = strategy == "repoint" and case.facts.tree.nodes[source.branch_id].protected
+    undo = "an undo could not rebuild the string"
+    why = "the new branch gets new passwords, which nobody could read" if new else undo
+    findings.problem(
+        "passwords_not_stored",
+        f"The project does not store passwords, so {why}.",
+        "Turn on the project's setting that stores passwords, or supply the present connection string through the "
+        "environment.",
+    )
+
+
+def _in_place(case: Case, source: Source, findings: Findings) -> None:
+    if _preserved(case) is not None:
+        return
+    for code, message, what_to_do in in_place_obstacles(case):
+        findings.problem(code, message, what_to_do)
+    if case.node.protected and not case.request.allow_unprotect:
+        findings.problem(
+            "protected",
+            f"The primary {case.node.name} is protected, and a protected branch cannot be restored in place.",
+            "Allow it with allow_unprotect=true (it is protected again on every way out), or use cutover=repoint.",
+        )
+    children = case.facts.tree.children(case.node.id)
+    if children:
+        names = ", ".join(child.name for child in children)
+        findings.warn(
+            f"These children of {case.node.name} move to {case.names.rollback}: {names}. "
+            f"{case.names.rollback} cannot be deleted before them."
+        )
+    if source.branch_id != case.primary.branch_id:
+        findings.warn(
+            f"The primary {case.node.name} ends as a child of {source.name}: {source.name} can then never be deleted, "
+            "and the primary never be restored in place again."
+        )
+        parent = case.facts.tree.parent(source.branch_id)
+        if parent is not None and (source.at is not None or source.lsn is not None):
+            findings.problem(
+                "source_not_root",
+                f"The source {source.name} is a child of {parent.name}; Neon restores a past instant only from a root.",
+                "Use cutover=repoint.",
+            )
+
+
+def _repoint(case: Case, source: Source, findings: Findings) -> None:
+    findings.warn(
+        f"{source.name} stays the parent of {case.names.branch.name} and cannot be deleted as long as that exists."
+    )
+    if case.node.parent_id is None:
+        findings.warn(
+            f"{case.names.branch.name} is a child: the primary can then no longer be restored in place or from a "
+            "snapshot."
+        )
+    if case.node.default:
+        findings.warn(
+            f"{case.names.branch.name} is not the default branch; on some plans such a branch has a tighter compute "
+            "quota."
+        )
+    if case.facts.by_id[source.branch_id].get("restore_status") in ("restored", "detaching"):
+        findings.warn(f"{source.name} comes from a restore that is still going on; Neon may refuse an earlier instant.")
+
+
+def _other_targets(case: Case, findings: Findings) -> None:
+    """Two targets on one application or one primary would cut over under each other."""
+    mine = {str(case.primary.branch_id), *(str(e.get("host")) for e in case.branch.get("endpoints") or ())}
+    for other in case.facts.other_targets:
+        name = str(other.get("target") or "another target")
+        if name == case.request.target:
+            continue
+        same_application = other.get("application") and other["application"] == case.facts.application.get("uuid")
+        same_key = (other.get("env_key") or case.request.env_key) == case.request.env_key
+        same_primary = str(other.get("primary_branch_id") or other.get("host") or "") in mine
+        if (same_application and same_key) or same_primary:
+            shared = "application" if same_application else "primary"
+            findings.problem(
+                "targets_share",
+                f"The target {name} has the same {shared} as {case.request.target}: one restore would change both.",
+                f"Keep one of the two in the inventory, or point {name} to its own {shared}.",
+            )

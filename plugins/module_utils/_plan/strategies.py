@@ -1,0 +1,340 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The strategies of a cutover, what each would cost here, and which one is taken when none is asked for (rule 15)."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from .._predicted import predicted
+from .._time import duration
+from .instants import instant_or_none, text_or_none
+from .lineage import LineageError, Node, Tree, held_by, with_child, with_restore
+from .point import Point
+from .primary import Primary, in_use, rows_on
+from .request import Facts, Request
+from .runs import Branch
+from .source import Source
+
+# What a restore in place costs the application: its connections are dropped once (Neon's documentation of restores).
+IN_PLACE_SECONDS = 10
+# The runbook's estimate of a redeploy, where no finished deployment of this application is known.
+DEPLOY_SECONDS = 300
+_SNAPSHOT_WHY = (
+    "a snapshot's restore makes a branch on which no point-in-time restore works afterwards; it is not offered yet"
+)
+
+
+@dataclass(frozen=True)
+class Names:
+    """The branches that a restore makes."""
+
+    branch: Branch
+    preview: Branch
+    rollback: str
+
+    def public(self) -> dict[str, str]:
+        return {"branch": self.branch.name, "preview": self.preview.name, "rollback": self.rollback}
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that the judgement of a plan rests on."""
+
+    request: Request
+    facts: Facts
+    primary: Primary
+    point: Point
+    source: Source
+    in_place_source: Source
+    names: Names
+    resumed: bool
+
+    @property
+    def node(self) -> Node:
+        return self.facts.tree.nodes[self.primary.branch_id]
+
+    @property
+    def branch(self) -> Mapping[str, Any]:
+        return self.facts.by_id[self.primary.branch_id]
+
+
+def window_start(request: Request, facts: Facts) -> datetime | None:
+    """The first instant that the project's history still holds; None when nothing says so."""
+    told = instant_or_none(facts.project.get("window_start"))
+    seconds = facts.project.get("history_retention_seconds")
+    if told is not None or seconds is None:
+        return told
+    return request.now - timedelta(seconds=float(seconds))
+
+
+def window_start_after(request: Request, facts: Facts, seconds: float) -> datetime | None:
+    """Where the window will begin some seconds from now. It slides, but not as long as it reaches to the beginning."""
+    start = window_start(request, facts)
+    created = instant_or_none(facts.project.get("created_at"))
+    retention = facts.project.get("history_retention_seconds")
+    if start is None or created is None or retention is None or start > created:
+        return start + timedelta(seconds=seconds) if start else None
+    return max(start, request.now + timedelta(seconds=seconds - float(retention)))
+
+
+def in_place_source(request: Request, facts: Facts, primary: Primary, point: Point, source: Source) -> Source:
+    """Where a restore in place takes its data from (rule 14).
+
+    A backup of this primary is restored from the primary itself, at the backup's own LSN, while the window allows it:
+    the primary then stays a root.
+    """
+    backup = point.backup
+    node = facts.tree.get(backup.branch_id) if backup else None
+    if backup is None or node is None or node.parent_id != primary.branch_id or not (backup.lsn or backup.at):
+        return source
+    start = window_start_after(request, facts, request.margin)
+    reachable = backup.at is not None and start is not None and backup.at >= start
+    if not reachable:
+        return source
+    name = facts.tree.nodes[primary.branch_id].name
+    why = f"the backup {backup.name} was made from it, and its point still lies in the history window"
+    return Source(primary.branch_id, name, why, at=None if backup.lsn else backup.at, lsn=backup.lsn)
+
+
+def in_place_obstacles(case: Case) -> list[tuple[str, str, str]]:
+    """Why a restore in place is not possible here: code, message and what to do, for each reason."""
+    found = []
+    node, branch = case.node, case.branch
+    instead = "Use cutover=repoint."
+    if node.parent_id is not None:
+        parent = case.facts.tree.parent(node.id)
+        found.append(
+            (
+                "not_root",
+                f"The primary {node.name} is a child of {parent.name if parent else node.parent_id}; only a root "
+                "branch can be restored in place.",
+                instead,
+            )
+        )
+    restricted = [item for item in branch.get("restricted_actions") or () if _action(item) == "restore"]
+    if restricted:
+        found.append(
+            (
+                "restore_restricted",
+                f"Neon does not allow a restore of the primary {node.name} now: {_reason(restricted[0])}.",
+                f"Wait until it does, or: {instead[0].lower()}{instead[1:]}",
+            )
+        )
+    if branch.get("restore_status") in ("detaching", "restored"):
+        found.append(
+            (
+                "branch_detaching",
+                f"An earlier restore of the primary {node.name} is still going on in the background "
+                f"({branch['restore_status']}).",
+                "Wait until it has ended (for a detaching branch minutes, after a snapshot's restore up to a day), or: "
+                f"{instead[0].lower()}{instead[1:]}",
+            )
+        )
+    return found
+
+
+def _action(item: Any) -> str:
+    return str(item.get("name") if isinstance(item, Mapping) else item)
+
+
+def _reason(item: Any) -> str:
+    return str((item.get("reason") if isinstance(item, Mapping) else None) or "no reason is given")
+
+
+def choose(case: Case, resolved: Mapping[str, Any] | None) -> tuple[str, str]:
+    """The strategy and why. An explicit choice always wins; what stands in its way is then a problem."""
+    if resolved and resolved.get("strategy") in ("repoint", "in_place"):
+        return str(resolved["strategy"]), "the run that is being continued had chosen it"
+    if case.request.cutover != "auto":
+        return case.request.cutover, "it was asked for"
+    obstacles = in_place_obstacles(case)
+    if obstacles:
+        return "repoint", obstacles[0][1]
+    if case.node.protected:
+        return "repoint", f"the primary {case.node.name} is protected"
+    if case.in_place_source.branch_id != case.primary.branch_id:
+        other = case.in_place_source.name
+        return "repoint", f"the data is on {other}; restored in place from there, the primary would end as its child"
+    start = window_start_after(case.request, case.facts, case.request.margin)
+    if case.point.at is None or start is None:
+        return "repoint", "nothing says whether the restore point stays inside the history window until the restore"
+    if case.point.at < start:
+        return "repoint", "the restore point would leave the history window before the restore"
+    return "in_place", "the primary is a root, unprotected, and the restore point lies inside the history window"
+
+
+def tree_after(case: Case, strategy: str) -> Tree:
+    """The tree of branches as the strategy would leave it. Where the operation is impossible, the tree as it is."""
+    source = case.source if strategy == "repoint" else case.in_place_source
+    tree = _without_expiry(case.facts.tree, source.branch_id)
+    try:
+        if strategy == "repoint":
+            existing = case.names.branch.existing
+            new = Node(case.names.branch.id, case.names.branch.name, parent_at=source.at, created_at=case.request.now)
+            return tree if existing is not None else with_child(tree, source.branch_id, new)
+        unprotected = Tree({**tree.nodes, case.node.id: replace(tree.nodes[case.node.id], protected=False)})
+        kept = Node(predicted("branch", case.names.rollback), case.names.rollback, created_at=case.request.now)
+        after = with_restore(unprotected, case.node.id, source.branch_id, kept, at=source.at)
+        return Tree({**after.nodes, case.node.id: replace(after.nodes[case.node.id], protected=case.node.protected)})
+    except LineageError:
+        return case.facts.tree
+
+
+def _without_expiry(tree: Tree, branch_id: str) -> Tree:
+    return Tree({**tree.nodes, branch_id: replace(tree.nodes[branch_id], expires_at=None)})
+
+
+def offers(case: Case, chosen: str) -> dict[str, dict[str, Any]]:
+    """What each strategy would mean here: possible or not and why, and its price."""
+    obstacles = in_place_obstacles(case)
+    possible = {"repoint": "", "in_place": " ".join(message for _code, message, _advice in obstacles)}
+    offered: dict[str, dict[str, Any]] = {}
+    for strategy, why_not in possible.items():
+        offered[strategy] = {
+            "offered": not why_not,
+            "chosen": strategy == chosen,
+            "why": why_not or "possible",
+            **_price(case, strategy),
+        }
+    offered["snapshot"] = {"offered": False, "chosen": False, "why": _SNAPSHOT_WHY}
+    return offered
+
+
+def _price(case: Case, strategy: str) -> dict[str, Any]:
+    before, after = case.facts.tree, tree_after(case, strategy)
+    source = case.source if strategy == "repoint" else case.in_place_source
+    added = {
+        "branches": after.slots().branches - before.slots().branches,
+        "roots": after.slots().roots - before.slots().roots,
+    }
+    lost = (case.request.now - case.point.at).total_seconds() if case.point.at else None
+    return {
+        "expected_downtime": _downtime(case, strategy),
+        "interval_lost_seconds": lost,
+        "tree_before": draw(case, before, after=None),
+        "tree_after": draw(case, after, after=strategy),
+        "undeletable_afterwards": _undeletable(case, strategy, after),
+        "children_moved": [item.name for item in before.children(case.node.id)] if strategy == "in_place" else [],
+        "slots": slots(case.facts, added),
+        "passwords_that_change": _passwords(case, strategy, source),
+    }
+
+
+def _downtime(case: Case, strategy: str) -> dict[str, Any]:
+    if strategy == "in_place":
+        return {
+            "reads_seconds": IN_PLACE_SECONDS,
+            "writes_seconds": IN_PLACE_SECONDS,
+            "text": f"connections drop once, for about {duration(IN_PLACE_SECONDS)} or less; no deployment",
+        }
+    seconds, known = deploy_seconds(case.facts)
+    rolling = (case.facts.application.get("rolling") or {}).get("ok") is not False
+    reads = 0 if rolling else seconds
+    basis = "the usual length of its deployments" if known else "the runbook's estimate"
+    text = (
+        "none for readers, the old container serves until the new one is healthy"
+        if rolling
+        else (f"about {duration(seconds)}: this application is stopped before the new one starts")
+    )
+    writes = seconds if case.request.fence_writes else reads
+    refused = (
+        f"; writes are refused for about {duration(writes)} ({basis})"
+        if case.request.fence_writes
+        else (
+            f"; writes are not fenced: for about {duration(seconds)} ({basis}) the old and the new database "
+            "both take them"
+        )
+    )
+    return {"reads_seconds": reads, "writes_seconds": writes, "text": text + refused}
+
+
+def deploy_seconds(facts: Facts) -> tuple[float, bool]:
+    """How long a deployment of this application takes, and whether that is measured: the median of the last ten."""
+    lengths = []
+    for item in facts.deployments:
+        began, ended = instant_or_none(item.get("created_at")), instant_or_none(item.get("finished_at"))
+        if item.get("status") == "finished" and began and ended and ended > began:
+            lengths.append((ended - began).total_seconds())
+    return (statistics.median(lengths[:10]), True) if lengths else (float(DEPLOY_SECONDS), False)
+
+
+def slots(facts: Facts, added: Mapping[str, int]) -> dict[str, Any]:
+    """Branches and root branches: how many there are, may be, and are added. A limit of None or below 0 is none."""
+    limits, counts, now = facts.project.get("limits") or {}, facts.project.get("counts") or {}, facts.tree.slots()
+    shown: dict[str, Any] = {}
+    for kind, key, fallback in (("branches", "branches", now.branches), ("roots", "root_branches", now.roots)):
+        used = int(counts[key]) if counts.get(key) is not None else fallback
+        limit = limits.get(key)
+        limit = None if limit is None or int(limit) < 0 else int(limit)
+        free = None if limit is None else limit - used
+        shown[kind] = {"used": used, "limit": limit, "adds": added[kind], "free": free}
+    return shown
+
+
+def _undeletable(case: Case, strategy: str, after: Tree) -> list[dict[str, str]]:
+    result_id = case.names.branch.id if strategy == "repoint" else case.node.id
+    if after.get(result_id) is None:
+        return []
+    name = after.nodes[result_id].name
+    found = [
+        {"branch_id": node.id, "name": node.name, "why": f"it stays an ancestor of {name} as long as that exists"}
+        for node in held_by(after, result_id)
+    ]
+    kept = after.named(case.names.rollback) if strategy == "in_place" else None
+    moved = after.children(kept.id) if kept is not None else []
+    if kept is not None and moved and all(item["branch_id"] != kept.id for item in found):
+        children = ", ".join(item.name for item in moved)
+        found.append({"branch_id": kept.id, "name": kept.name, "why": f"it is the parent of {children} until these go"})
+    return found
+
+
+def _passwords(case: Case, strategy: str, source: Source) -> list[str]:
+    """Neon gives the roles of a child of a protected branch new passwords; a restore in place keeps them."""
+    parent = case.facts.tree.nodes[source.branch_id]
+    if strategy != "repoint" or not parent.protected:
+        return []
+    rows = rows_on(case.facts, case.primary.branch_id)
+    return sorted({str(row["connection"]["user"]) for row in rows if (row.get("connection") or {}).get("user")})
+
+
+def draw(case: Case, tree: Tree, *, after: str | None) -> list[dict[str, Any]]:
+    """The tree as rows in the order in which it is drawn, each with its depth and what it is in this plan.
+
+    :param after: the strategy whose outcome this is; None for the tree as it is now.
+    """
+    new_id = case.names.branch.id if after == "repoint" else None
+    primary_id = new_id or case.node.id
+    used = in_use(case.facts) if after is None else set()
+    rows = []
+    for depth, node in tree.rows():
+        marks = []
+        if node.id == primary_id:
+            marks.append("primary")
+        elif node.id == case.node.id:
+            marks.append("old primary")
+        elif node.id in used:
+            marks.append("in use")
+        if node.id == case.source.branch_id and after is None:
+            marks.append("source")
+        if node.id not in case.facts.tree.nodes:
+            marks.append("new")
+        rows.append(
+            {
+                "id": node.id,
+                "name": node.name,
+                "parent_id": node.parent_id,
+                "depth": depth,
+                "default": node.default,
+                "protected": node.protected,
+                "parent_timestamp": text_or_none(node.parent_at),
+                "created_at": text_or_none(node.created_at),
+                "marks": marks,
+            }
+        )
+    return rows

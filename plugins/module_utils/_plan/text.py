@@ -1,0 +1,145 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A plan as a person reads it in a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+# What remains of 80 columns beside the indentation that Ansible gives a list of messages.
+WIDTH = 70
+_LABEL = 15
+
+
+def lines(plan: Mapping[str, Any]) -> list[str]:
+    """The plan, line by line."""
+    shown = [*_heading(plan)]
+    if plan.get("strategy"):
+        shown += [*_strategies(plan), *_losses(plan), *_environment(plan), *_steps(plan), *_tree(plan)]
+    shown += _listed("Not brought back by this", plan.get("not_restored") or ())
+    shown += _listed("Worth knowing", plan.get("warnings") or ())
+    shown += problem_lines(plan.get("problems") or ())
+    return shown
+
+
+def problem_lines(problems: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Every problem with what to do; empty where there is none."""
+    found = list(problems)
+    if not found:
+        return []
+    count = "1 thing stands" if len(found) == 1 else f"{len(found)} things stand"
+    shown = [f"{count} in the way; nothing was changed:"]
+    for problem in found:
+        shown += _wrapped(f"- {problem['message']}", "  ")
+        shown += _wrapped(f"  {problem['what_to_do']}", "  ")
+    return shown
+
+
+def confirmation(plan: Mapping[str, Any]) -> list[str]:
+    """What a person must have read before saying yes."""
+    shown = [*_heading(plan), *_losses(plan)]
+    price = plan["strategy"]["offered"][plan["strategy"]["chosen"]]
+    return shown + _field("downtime", price["expected_downtime"]["text"])
+
+
+def _wrapped(text: str, hang: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _field(label: str, value: Any) -> list[str]:
+    return _wrapped(f"{label + ':':<{_LABEL}}{value}", " " * _LABEL)
+
+
+def _listed(title: str, items: Iterable[str]) -> list[str]:
+    found = [line for item in items for line in _wrapped(f"- {item}", "  ")]
+    return [f"{title}:", *found] if found else []
+
+
+def _heading(plan: Mapping[str, Any]) -> list[str]:
+    shown = _field("target", f"{plan['target']} ({plan['environment']})")
+    point = plan.get("restore_point")
+    if point:
+        moment = " = ".join(str(point[key]) for key in ("utc", "local") if point.get(key))
+        named = f"backup {point['backup']}, " if point.get("backup") else ""
+        ago = f" ({point['ago']})" if point.get("ago") else ""
+        shown += _field("restore point", f"{named}{moment or point.get('lsn')}{ago}")
+    for label, key in (("primary", "primary"), ("from branch", "source")):
+        part = plan.get(key)
+        if part:
+            why = f", {part['why']}" if part.get("why") else ""
+            shown += _field(label, f"{part['name']} {part['branch_id']}{why}")
+    return shown
+
+
+def _strategies(plan: Mapping[str, Any]) -> list[str]:
+    strategy = plan["strategy"]
+    shown = _field("strategy", f"{strategy['chosen']}: {strategy['why']}")
+    for name, offer in strategy["offered"].items():
+        if not offer["offered"]:
+            shown += _field(f"  {name}", f"not possible: {offer['why']}")
+            continue
+        slots = offer["slots"]["branches"]
+        limit = "" if slots["limit"] is None else f" of {slots['limit']}"
+        text = f"{offer['expected_downtime']['text']}; {slots['used'] + slots['adds']}{limit} branches afterwards"
+        if offer["undeletable_afterwards"]:
+            names = ", ".join(item["name"] for item in offer["undeletable_afterwards"])
+            text += f"; cannot be deleted then: {names}"
+        if offer["passwords_that_change"]:
+            text += f"; new passwords for: {', '.join(offer['passwords_that_change'])}"
+        shown += _field(f"  {name}", text)
+    return shown
+
+
+def _losses(plan: Mapping[str, Any]) -> list[str]:
+    interval, losses = plan["interval_lost"], plan["losses"]
+    shown = _field("time lost", interval["text"])
+    if not losses["known"]:
+        return shown + _field("rows lost", "unknown: the data at the restore point could not be read beforehand")
+    shown += _field("rows lost", f"{losses['rows_lost']} (and {losses['rows_restored']} come back)")
+    for table in losses["tables"]:
+        if table["status"] != "equal":
+            now, then = _count(table["now"]), _count(table["at_point"])
+            shown += _wrapped(
+                f"{'':<{_LABEL}}{table['table']}: {now} rows now, {then} then ({table['status']})", " " * 17
+            )
+    return shown
+
+
+def _count(number: Any) -> str:
+    return "no" if number is None else str(number)
+
+
+def _environment(plan: Mapping[str, Any]) -> list[str]:
+    shown: list[str] = []
+    for row in plan["env"]["rows"]:
+        shown += _field(f"{row['key']}"[: _LABEL - 2], f"host {row['from_host']} -> {row['to_host']}")
+    return shown
+
+
+def _steps(plan: Mapping[str, Any]) -> list[str]:
+    shown = ["steps:"]
+    for step in plan["steps"]:
+        shown += _wrapped(f"{step['number']}. {step['title']}. {' '.join(step['does'])}", "   ")
+    if plan["wakes"]:
+        names = ", ".join(f"{item['endpoint_id']} of {item['name']}" for item in plan["wakes"])
+        shown += _wrapped(f"Reading would wake: {names}", "   ")
+    return shown
+
+
+def _tree(plan: Mapping[str, Any]) -> list[str]:
+    price = plan["strategy"]["offered"][plan["strategy"]["chosen"]]
+    shown: list[str] = []
+    for title, key in (("branches now:", "tree_before"), ("branches afterwards:", "tree_after")):
+        shown.append(title)
+        for row in price[key]:
+            marks = [
+                *(["default"] if row["default"] else []),
+                *(["protected"] if row["protected"] else []),
+                *row["marks"],
+            ]
+            suffix = f" ({', '.join(marks)})" if marks else ""
+            shown.append(f"{'  ' * (row['depth'] + 1)}{row['name']}{suffix}")
+    return shown

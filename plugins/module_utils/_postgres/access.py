@@ -1,0 +1,73 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From a task's ``connection`` option to an address: what the PostgreSQL modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .._connection import resolve
+from .._coolify.client import client_for as coolify_for
+from .._coolify.environment import row_value
+from .._neon.client import NeonClient
+from .._neon.client import client_for as neon_for
+from .._options import COOLIFY, NEON, STATE, connection_option
+from .._task import Spec, Task
+from .session import Address, Limits
+
+_TIMEOUTS: dict[str, dict[str, Any]] = {
+    "connect_timeout": {"type": "float", "default": Limits.connect},
+    "connect_deadline": {"type": "float", "default": Limits.ready},
+    "statement_timeout": {"type": "float", "default": Limits.statement},
+    "lock_timeout": {"type": "float", "default": Limits.lock},
+}
+
+
+def access_spec(*, required: bool = True) -> Spec:
+    """The options of a module that connects (documentation fragments neon, coolify, state, connection, postgres)."""
+    return NEON.merge(COOLIFY, STATE, Spec(arguments={**_TIMEOUTS, "connection": connection_option(required=required)}))
+
+
+def limits(task: Task) -> Limits:
+    """The timeouts that a task sets."""
+    params = task.params
+    return Limits(
+        params["connect_timeout"], params["connect_deadline"], params["statement_timeout"], params["lock_timeout"]
+    )
+
+
+class Access:
+    """Resolves the ``connection`` option of one task, as often and in as many ways as it is asked for."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._neon: NeonClient | None = None
+        self.option: Mapping[str, Any] = task.params["connection"]
+
+    @property
+    def is_past(self) -> bool:
+        """Whether the connection reads the past: then it is read only and has no pooled form."""
+        return self.option.get("at") is not None or self.option.get("lsn") is not None
+
+    def address(self, *, pooled: bool | None = None) -> Address | str:
+        """Where to connect, or the reason why there is nothing to connect to yet.
+
+        :param pooled: None: as the option says, and directly where it says nothing: checks and manifests use the direct
+            host even where the application's string is pooled (rules, number 20).
+        """
+        said = self.option.get("pooled")
+        wanted = pooled if pooled is not None else bool(said)
+        found = resolve({**self.option, "pooled": wanted}, self._client(), self._row_value(), task=self._task)
+        if found.predicted:
+            return found.skipped_reason or "the branch does not exist yet"
+        return Address.of(found.value)
+
+    def _client(self) -> NeonClient:
+        self._neon = self._neon or neon_for(self._task)
+        return self._neon
+
+    def _row_value(self) -> Callable[[str, str, bool], str] | None:
+        return row_value(coolify_for(self._task)) if self.option.get("application") else None

@@ -1,0 +1,147 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the PostgreSQL modules do, from a task's options to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._errors import InvalidInput, RewindError
+from .._task import Task
+from .._time import parse_instant, parse_restore_point, rfc3339
+from . import checks, comparison, fence, manifest, sessions
+from .access import Access, limits
+from .session import Address, connect
+
+CHECK_OPTIONS: dict[str, dict[str, Any]] = {
+    "name": {"type": "str"},
+    "kind": {"type": "str", "required": True, "choices": list(checks.KINDS)},
+    "table": {"type": "str"},
+    "column": {"type": "str"},
+    "min": {"type": "int"},
+    "max": {"type": "int"},
+    "within_percent": {"type": "float"},
+    "max_age": {"type": "float"},
+    "tolerance": {"type": "float", "default": 0.0},
+    "query": {"type": "str"},
+    "expect": {"type": "str"},
+    "pooled": {"type": "bool", "default": True},
+    "role": {"type": "str"},
+    "tls": {"type": "bool", "default": True},
+}
+_NO_SESSIONS: dict[str, Any] = {
+    **dict.fromkeys(("count", "own", "internal_count", "read_only", "xid", "server_started_at", "in_recovery", "at")),
+    "sessions": [],
+}
+
+
+def check_data(task: Task) -> dict[str, Any]:
+    """Answer checks.
+
+    :raises RewindError: with all messages, when the task is to fail with its checks.
+    """
+    wanted = [checks.Check.of(options) for options in task.params["checks"]]
+    point = task.params["restore_point"]
+    restore_point = parse_restore_point(point) if point else None
+    access = Access(task)
+    address = access.address()
+    if isinstance(address, str):
+        return {"checks": [], "failed_checks": [], "passed": None, "skipped_reason": address}
+
+    def probe(pooled: bool) -> Mapping[str, Any]:
+        way = access.address(pooled=pooled)
+        if isinstance(way, str):
+            raise InvalidInput(way)
+        with connect(way, limits(task)) as session:
+            return checks.probe(session)
+
+    ways = (False,) if access.is_past else (False, True)
+    context = checks.Context(restore_point, task.params["manifest"] or {}, probe, ways)
+    with connect(address, limits(task)) as session:
+        outcomes = [outcome.as_dict() for outcome in checks.run_checks(session, wanted, context)]
+    failed = [outcome for outcome in outcomes if not outcome["ok"]]
+    result = {"checks": outcomes, "failed_checks": failed, "passed": not failed}
+    if failed and task.params["fail"]:
+        raise RewindError(
+            f"check the data: {len(failed)} of {len(outcomes)} checks failed: "
+            + "; ".join(f"{outcome['name']}: {outcome['message']}" for outcome in failed),
+            code="checks_failed",
+            partial=result,
+        )
+    return result
+
+
+def read_manifest(task: Task) -> dict[str, Any]:
+    """Take a manifest where a connection is given, and compare where two sides are known."""
+    params = task.params
+    sides = {side: value for side, value in (params["compare"] or {}).items() if value}
+    if params["connection"] is None and len(sides) < 2:
+        raise InvalidInput(
+            "compare manifests: only one side is given",
+            hint="Give connection, or both compare.before and compare.after.",
+        )
+    taken: dict[str, Any] | None = None
+    if params["connection"] is not None:
+        address = Access(task).address()
+        if isinstance(address, str):
+            return {"manifest": None, "comparison": None, "skipped_reason": address}
+        taken = _take(task, address)
+    result = {"manifest": taken, "comparison": None}
+    if sides:
+        before, after = (sides.get(side) or taken or {} for side in ("before", "after"))
+        result["comparison"] = comparison.compare(before, after)
+    return result
+
+
+def _take(task: Task, address: Address) -> dict[str, Any]:
+    params = task.params
+    wanted = manifest.Wanted(
+        include=params["include"],
+        exclude=params["exclude"],
+        newest_columns=params["newest_columns"] or manifest.NEWEST_COLUMNS,
+        hash=params["hash"],
+    )
+    task.progress(f"reading {address.database}")
+    with connect(address, limits(task)) as session:
+        return manifest.take(session, wanted)
+
+
+def list_sessions(task: Task) -> dict[str, Any]:
+    """Who is connected."""
+    address = Access(task).address()
+    if isinstance(address, str):
+        return {**_NO_SESSIONS, "skipped_reason": address}
+    # A session that made itself read only could not say what new ones start with.
+    with connect(address, limits(task), read_only=False) as session:
+        return sessions.read_sessions(session, ignore_self=task.params["ignore_self"])
+
+
+def set_fence(task: Task) -> dict[str, Any]:
+    """Fence a database or lift its fence."""
+    params = task.params
+    access = Access(task)
+    fenced = params["state"] == "fenced"
+    if access.is_past:
+        raise InvalidInput("fence a database: connection.at and connection.lsn read the past", hint="Leave them out.")
+    since = rfc3339(parse_instant(params["since"], future=True)) if params["since"] else None
+    address = access.address(pooled=False)
+    if isinstance(address, str):
+        return {"changed": True, "fence": fence.Fence(fenced).as_dict(), "skipped_reason": address}
+    changed, found = fence.change(
+        address,
+        fenced=fenced,
+        check_mode=task.check_mode,
+        since=since,
+        timeout=params["end_timeout"],
+        limits=limits(task),
+    )
+    if task.check_mode:
+        found.read_only = fenced
+    kept = {key: getattr(found, key) for key in ("read_only", "lsn", "at", "sessions_ended")}
+    result = {"changed": changed, "fence": found.as_dict(), "journalled": kept}
+    if task.diff_mode:
+        result["diff"] = {"before": {"read_only": found.was_read_only}, "after": {"read_only": fenced}}
+    return result

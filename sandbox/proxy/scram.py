@@ -1,0 +1,164 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Both sides of SCRAM-SHA-256 as PostgreSQL speaks it (RFC 5802, RFC 7677).
+
+PostgreSQL clients leave the user name inside SCRAM empty (the start-up packet has it), which general libraries
+refuse; hence this one. `ScramError` texts say nothing about passwords.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+MECHANISM = "SCRAM-SHA-256"
+BINDING_MECHANISM = "SCRAM-SHA-256-PLUS"
+BINDING_TYPE = "tls-server-end-point"
+ITERATIONS = 4096
+
+
+class ScramError(Exception):
+    """The other side broke the protocol, or does not know the password."""
+
+
+@dataclass(frozen=True)
+class _Keys:
+    client: bytes
+    stored: bytes
+    server: bytes
+
+
+@lru_cache(maxsize=512)
+def _derive(password: str, salt: bytes, iterations: int) -> _Keys:
+    # The relevant part of SASLprep; ASCII passwords stay as they are.
+    prepared = unicodedata.normalize("NFKC", password).encode()
+    salted = hashlib.pbkdf2_hmac("sha256", prepared, salt, iterations)
+    client = hmac.digest(salted, b"Client Key", "sha256")
+    return _Keys(client, hashlib.sha256(client).digest(), hmac.digest(salted, b"Server Key", "sha256"))
+
+
+@lru_cache(maxsize=512)
+def _salt_of(password: str) -> bytes:
+    # One salt per password for as long as the daemon runs, so that its keys are derived once.
+    return secrets.token_bytes(16)
+
+
+def _fields(message: bytes) -> dict[str, str]:
+    try:
+        return {name: value for name, _, value in (part.partition("=") for part in message.decode().split(","))}
+    except UnicodeDecodeError:
+        raise ScramError("malformed SCRAM message") from None
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise ScramError("malformed SCRAM message") from None
+
+
+def _xor(left: bytes, right: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(left, right, strict=True))
+
+
+class ScramServer:
+    """One login, seen from the server. `password` None: a role that does not exist; it fails as late as a wrong one."""
+
+    def __init__(self, password: str | None, end_point_hash: bytes) -> None:
+        self._known = password is not None
+        self._salt = _salt_of(password) if password is not None else secrets.token_bytes(16)
+        self._keys = _derive(password if password is not None else secrets.token_hex(16), self._salt, ITERATIONS)
+        self._binding = end_point_hash
+        self._header = b""
+        self._first_bare = b""
+        self._server_first = b""
+        self._nonce = ""
+
+    def first(self, mechanism: str, message: bytes) -> bytes:
+        """The answer to the client's first message. Raises `ScramError`."""
+        try:
+            flag, authorization, bare = message.split(b",", 2)
+        except ValueError:
+            raise ScramError("malformed SCRAM message") from None
+        if mechanism == BINDING_MECHANISM:
+            if flag != f"p={BINDING_TYPE}".encode():
+                raise ScramError("unsupported SCRAM channel-binding type")
+        elif mechanism != MECHANISM:
+            raise ScramError("client selected an invalid SASL authentication mechanism")
+        elif flag == b"y":
+            # It says that the server offered no channel binding, but it did: someone sits in between.
+            raise ScramError("SCRAM channel binding negotiation error")
+        elif flag != b"n":
+            raise ScramError("malformed SCRAM message")
+        nonce = _fields(bare).get("r")
+        if not nonce:
+            raise ScramError("malformed SCRAM message")
+        self._header = flag + b"," + authorization + b","
+        self._first_bare = bare
+        self._nonce = nonce + secrets.token_urlsafe(18)
+        salt = base64.b64encode(self._salt).decode()
+        self._server_first = f"r={self._nonce},s={salt},i={ITERATIONS}".encode()
+        return self._server_first
+
+    def final(self, message: bytes) -> bytes:
+        """The answer to the client's second message. Raises `ScramError` for a wrong password too."""
+        without_proof, _, proof_text = message.rpartition(b",p=")
+        fields = _fields(without_proof)
+        bound = self._header + (self._binding if self._header.startswith(b"p=") else b"")
+        if fields.get("r") != self._nonce or not hmac.compare_digest(_decode(fields.get("c", "")), bound):
+            raise ScramError("SCRAM channel binding check failed")
+        signed = b",".join((self._first_bare, self._server_first, without_proof))
+        proof = _decode(proof_text.decode(errors="replace"))
+        if len(proof) != 32:
+            raise ScramError("malformed SCRAM message")
+        client = _xor(proof, hmac.digest(self._keys.stored, signed, "sha256"))
+        if not hmac.compare_digest(hashlib.sha256(client).digest(), self._keys.stored) or not self._known:
+            raise ScramError("wrong password")
+        return b"v=" + base64.b64encode(hmac.digest(self._keys.server, signed, "sha256"))
+
+
+class ScramClient:
+    """One login, seen from the client: how the proxy logs in to a server as the role."""
+
+    def __init__(self, password: str, end_point_hash: bytes | None) -> None:
+        """With `end_point_hash` the login is bound to that certificate."""
+        self._password = password
+        self._binding = end_point_hash
+        self._header = f"p={BINDING_TYPE},,".encode() if end_point_hash else b"n,,"
+        self._first_bare = f"n=,r={secrets.token_urlsafe(18)}".encode()
+        self._expected = b""
+
+    @property
+    def mechanism(self) -> str:
+        """What to ask the server for."""
+        return BINDING_MECHANISM if self._binding else MECHANISM
+
+    def first(self) -> bytes:
+        """The first message."""
+        return self._header + self._first_bare
+
+    def final(self, server_first: bytes) -> bytes:
+        """The second message, with the proof. Raises `ScramError`."""
+        fields = _fields(server_first)
+        nonce, own = fields.get("r", ""), _fields(self._first_bare)["r"]
+        if not nonce.startswith(own) or nonce == own or not fields.get("i", "").isdigit():
+            raise ScramError("malformed SCRAM message")
+        keys = _derive(self._password, _decode(fields.get("s", "")), int(fields["i"]))
+        bound = base64.b64encode(self._header + (self._binding or b"")).decode()
+        without_proof = f"c={bound},r={nonce}".encode()
+        signed = b",".join((self._first_bare, server_first, without_proof))
+        self._expected = b"v=" + base64.b64encode(hmac.digest(keys.server, signed, "sha256"))
+        proof = _xor(keys.client, hmac.digest(keys.stored, signed, "sha256"))
+        return without_proof + b",p=" + base64.b64encode(proof)
+
+    def check(self, server_final: bytes) -> None:
+        """Raises `ScramError` when the server does not know the password either."""
+        if not hmac.compare_digest(server_final, self._expected):
+            raise ScramError("the server did not prove that it knows the password")

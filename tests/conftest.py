@@ -1,0 +1,55 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of all tests: the seed, and a running sandbox per module."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.sandbox import Control, SandboxProcess
+
+SEED = int(os.environ.get("REWIND_TEST_SEED") or random.SystemRandom().randrange(2**31))
+
+
+def pytest_report_header() -> str:
+    """Says how to repeat this run."""
+    return f"rewind: REWIND_TEST_SEED={SEED}"
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """The seed of everything random in this run; printed at the top."""
+    return SEED
+
+
+@pytest.fixture
+def rng(seed: int, request: pytest.FixtureRequest) -> random.Random:
+    """A random stream of the test's own."""
+    return random.Random(f"{seed}:{request.node.nodeid}")
+
+
+@pytest.fixture(scope="module")
+def sandbox(request: pytest.FixtureRequest) -> Iterator[SandboxProcess]:
+    """A running sandbox of the module's own, with the ``test`` profile and the module's ``SANDBOX_SETTINGS``."""
+    process = SandboxProcess(request.module.__name__.rpartition(".")[2].replace("_", "-"))
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("REWIND_SANDBOX_DIR", str(process.root))
+            patch.setenv("REWIND_SANDBOX_CONNECTION", str(process.connection_file))
+            process.up(**getattr(request.module, "SANDBOX_SETTINGS", {}))
+            yield process
+    finally:
+        process.remove()
+
+
+@pytest.fixture
+def control(sandbox: SandboxProcess) -> Iterator[Control]:
+    """The control API; faults, latency and the clock are put back afterwards."""
+    client = sandbox.control
+    yield client
+    client.calm()

@@ -1,0 +1,252 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The transport: reads are repeated, writes are sent once, nothing forbidden is sent, errors say what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from ansible_collections.rewind.database.plugins.module_utils import _errors
+from ansible_collections.rewind.database.plugins.module_utils._answers import error_text, retry_after
+from ansible_collections.rewind.database.plugins.module_utils._http import READ_ATTEMPTS, Api
+from ansible_collections.rewind.database.plugins.module_utils._waiter import Deadline
+from ansible_collections.rewind.database.tests.unit.tools import NEON_KEY, FakeClock, FakeTask, Script
+
+URL = "http://127.0.0.1:1/api/v2"
+
+
+def api(task: FakeTask | None = None, *, service: str = "neon", seconds: float = 300.0, **more: Any) -> Api:
+    options: dict[str, Any] = {"base_url": URL, "token": NEON_KEY, **more}
+    return Api(task=task or FakeTask({}), service=service, deadline=Deadline(seconds), **options)
+
+
+def test_a_request_carries_the_token_and_the_query(script: Script, clock: FakeClock) -> None:
+    """Given parameters, then None is left out and booleans are written as in JSON."""
+    script.expect("GET", "/things", {"ok": 1}, query={"a": "true", "b": "2", "c": None})
+    reply = api().get("/things", params={"a": True, "b": 2, "c": None})
+    assert (reply.status, reply.body) == (200, {"ok": 1})
+    assert script.requests[0].headers["Authorization"] == f"Bearer {NEON_KEY}"
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"answer": httpx.ConnectError("refused")},
+        {"answer": httpx.ReadTimeout("slow")},
+        {"answer": httpx.RemoteProtocolError("cut off")},
+        {"status": 500, "answer": {"message": "oops"}},
+        {"status": 524, "answer": "<html><title>timeout</title></html>"},
+        {"status": 200, "answer": b'{"half'},
+    ],
+)
+def test_a_read_is_repeated_after_trouble(script: Script, clock: FakeClock, trouble: dict[str, Any]) -> None:
+    """Given a read that fails twice, then the third attempt's answer is returned, after pauses."""
+    for _ in range(2):
+        script.expect("GET", "/things", **trouble)
+    script.expect("GET", "/things", {"ok": 1})
+    assert api().get("/things").body == {"ok": 1}
+    assert len(clock.slept) == 2
+
+
+def test_a_read_gives_up_in_the_end(script: Script, clock: FakeClock) -> None:
+    """Given a service that stays away, then the error names address and option, and is retryable."""
+    for _ in range(READ_ATTEMPTS):
+        script.expect("GET", "/things", httpx.ConnectError("refused"))
+    with pytest.raises(_errors.Unreachable) as caught:
+        api().get("/things", doing="read things")
+    assert caught.value.retryable and "neon_api_url" in caught.value.msg and URL in caught.value.msg
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_429_is_waited_out_as_long_as_it_asks(script: Script, clock: FakeClock, method: str) -> None:
+    """Given Retry-After in seconds, then the next attempt comes no earlier."""
+    script.expect(method, "/things", {"message": "slow down"}, status=429, headers={"Retry-After": "7"})
+    script.expect(method, "/things", {"ok": 1})
+    assert api().request(method, "/things").status == 200
+    assert sum(clock.slept) >= 7
+
+
+def test_429_that_asks_for_more_than_is_left_is_an_error(script: Script, clock: FakeClock) -> None:
+    """Given less time than Retry-After asks for, then nobody waits in vain."""
+    script.expect("GET", "/things", {"message": "slow down"}, status=429, headers={"Retry-After": "60"})
+    with pytest.raises(_errors.ApiError) as caught:
+        api(seconds=30).get("/things")
+    assert caught.value.http_status == 429 and caught.value.retryable and clock.slept == []
+
+
+@pytest.mark.parametrize("status", [423, 503])
+def test_a_write_to_neon_waits_out_a_lock(script: Script, clock: FakeClock, status: int) -> None:
+    """Given 423 or 503 for well over 15 s, then the write goes on trying: both say that nothing was done."""
+    for _ in range(6):
+        script.expect("POST", "/things", {"message": "project already has running operations"}, status=status)
+    script.expect("POST", "/things", {"ok": 1}, status=201)
+    task = FakeTask({})
+    assert api(task).post("/things", json={"a": 1}).status == 201
+    assert sum(clock.slept) > 15
+    assert any("running operations" in line for line in task.lines)
+
+
+def test_a_lock_that_stays_is_an_error_of_its_own(script: Script, clock: FakeClock) -> None:
+    """Given a lock for longer than the deadline, then Locked, with the reason."""
+    for _ in range(4):
+        script.expect("POST", "/things", {"message": "running operations", "request_id": "r-9"}, status=423)
+    with pytest.raises(_errors.Locked) as caught:
+        api(seconds=5).post("/things")
+    assert caught.value.retryable and "request id r-9" in caught.value.msg
+    assert sum(clock.slept) == pytest.approx(5)
+
+
+def test_503_of_coolify_is_not_waited_out_on_a_write(script: Script, clock: FakeClock) -> None:
+    """Given Coolify, whose 503 promises nothing, then the outcome is unknown."""
+    script.expect("POST", "/things", {"message": "down"}, status=503)
+    with pytest.raises(_errors.UnknownOutcome):
+        api(service="coolify").post("/things")
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"answer": httpx.ReadTimeout("slow")},
+        {"answer": httpx.ReadError("reset")},
+        {"answer": httpx.RemoteProtocolError("cut off")},
+        {"status": 500, "answer": {"message": "oops"}},
+        {"status": 524, "answer": "<html>timeout</html>"},
+        {"status": 200, "answer": b'{"half'},
+    ],
+)
+def test_a_write_without_an_answer_is_sent_once(script: Script, clock: FakeClock, trouble: dict[str, Any]) -> None:
+    """Given a write whose answer is lost, then it is not repeated and its outcome is called unknown."""
+    script.expect("POST", "/things", **trouble)
+    client = api()
+    with pytest.raises(_errors.UnknownOutcome):
+        client.post("/things", json={})
+    assert client.writes == [("POST", "/things")]
+
+
+def test_a_write_that_never_left_is_not_an_unknown_outcome(script: Script, clock: FakeClock) -> None:
+    """Given no connection at all, then nothing was done, and the error says so."""
+    script.expect("POST", "/things", httpx.ConnectError("refused"))
+    with pytest.raises(_errors.Unreachable):
+        api().post("/things")
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "DELETE"])
+def test_check_mode_sends_no_write(script: Script, method: str) -> None:
+    """Given check mode, then a write is refused before it is sent."""
+    with pytest.raises(_errors.RewindError) as caught:
+        api(FakeTask({}, check_mode=True)).request(method, "/things")
+    assert caught.value.code == "write_in_check_mode" and script.requests == []
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"path": "/branches/predicted:branch/x"},
+        {"path": "/branches/predicted%3Abranch%2Fx"},
+        {"path": "/branches", "params": {"id": "predicted:branch/x"}},
+        {"path": "/branches", "json": {"branch": [{"parent_id": "predicted:branch/x"}]}},
+    ],
+)
+def test_a_predicted_id_never_leaves(script: Script, what: dict[str, Any]) -> None:
+    """Given a predicted id anywhere in a request, then it is refused before it is sent."""
+    with pytest.raises(_errors.RewindError) as caught:
+        api().request("POST", what.pop("path"), **what)
+    assert caught.value.code == "predicted_id" and script.requests == []
+
+
+def test_words_that_only_look_like_a_predicted_id_are_sent(script: Script) -> None:
+    """Given an annotation that speaks of something predicted, then it is sent."""
+    script.expect("POST", "/things", {})
+    api().post("/things", json={"reason": "we predicted: trouble"})
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, "ApiError"), (401, "Unauthorized"), (403, "Unauthorized"), (404, "NotFound"), (409, "ApiError")],
+)
+def test_an_error_status_becomes_a_typed_error(script: Script, status: int, kind: str) -> None:
+    """Given an error status, then the error has its class, and a message with reason, status and request id."""
+    script.expect("GET", "/things", {"code": "SOME_CODE", "message": "no.", "request_id": "r-1"}, status=status)
+    with pytest.raises(_errors.ApiError) as caught:
+        api().get("/things", doing="read things")
+    assert type(caught.value).__name__ == kind
+    assert caught.value.msg.startswith(f"read things: no (HTTP {status}, request id r-1)")
+    assert caught.value.as_result()["error"]["code"] == "some_code"
+
+
+def test_a_redirect_is_not_followed(script: Script) -> None:
+    """Given a redirect, then the token is not carried elsewhere, and the message names the option."""
+    script.expect("GET", "/things", None, status=302, headers={"Location": "https://elsewhere.example/"})
+    with pytest.raises(_errors.ApiError) as caught:
+        api().get("/things")
+    assert "neon_api_url" in caught.value.msg
+
+
+@pytest.mark.parametrize(
+    "url", ["", "example.com", "ftp://example.com", "https://user:pw@example.com", "https://h/?q=1"]
+)
+def test_an_unusable_address_is_refused(url: str) -> None:
+    """Given an address that is none, then the message names the option."""
+    with pytest.raises(_errors.InvalidInput) as caught:
+        api(base_url=url)
+    assert "neon_api_url" in caught.value.msg
+
+
+def test_an_address_without_encryption_is_warned_about() -> None:
+    """Given http to a host that is not this one, then a warning; none on loopback."""
+    task = FakeTask({})
+    api(task, base_url="http://coolify.example.com/api/v1", service="coolify")
+    assert len(task.warnings) == 1 and "encryption" in task.warnings[0]
+    api(quiet := FakeTask({}))
+    assert quiet.warnings == []
+
+
+@pytest.mark.parametrize("token", [None, "", "two words", "line\nbreak", "schlüssel"])
+def test_an_unusable_token_is_refused_without_being_shown(token: str | None) -> None:
+    """Given no token or one that cannot be one, then the option is named and the token is not."""
+    with pytest.raises(_errors.Unauthorized) as caught:
+        api(token=token)
+    assert "neon_api_key" in caught.value.msg
+    assert not token or token not in caught.value.msg
+
+
+def test_a_missing_certificate_file_is_named() -> None:
+    """Given ca_path with no file, then the message names the option."""
+    with pytest.raises(_errors.InvalidInput, match="ca_path"):
+        api(ca_path="/nonexistent/ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("5", 5.0), ("0.5", 0.5), ("-3", 0.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", None), ("", None)],
+)
+def test_retry_after_is_read(header: str, seconds: float | None) -> None:
+    """Given any form of Retry-After, then seconds, never negative; nonsense counts as absent."""
+    assert retry_after({"retry-after": header}) == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"code": "", "message": "a\n b"}, "a b"),
+        (
+            {"message": "Validation failed.", "errors": {"key": ["is taken", "is long"]}},
+            "Validation failed. (key: is taken, is long)",
+        ),
+        ({"error": "no"}, "no"),
+        (
+            "<html><head><style>x{}</style><title>524</title></head><body>A <b>timeout</b></body></html>",
+            "524 A timeout",
+        ),
+        (None, ""),
+        ([1], ""),
+    ],
+)
+def test_error_texts_are_one_line_without_tags(body: Any, text: str) -> None:
+    """Given what services send with an error, then one readable line."""
+    assert error_text(body) == text
+    assert len(error_text("x" * 5000)) == 400
