@@ -5,3 +5,5 @@
 from __future__ import annotations
 
 from ansible_collections.rewind.database.plugins.plugin_utils._in_process import InProcess as ActionModule
+
+__all__ = ["ActionModule"]

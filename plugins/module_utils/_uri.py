@@ -98,10 +98,8 @@ class ConnectionUri:
     @property
     def parameters(self) -> dict[str, str]:
         """The parameters of the query, decoded, secrets masked."""
-        pairs = (part.partition("=") for part in self._query_parts())
-        return {
-            unquote(name): MASK if unquote(name) in _SECRET_PARAMETERS else unquote(value) for name, _, value in pairs
-        }
+        pairs = [part.partition("=")[::2] for part in self._query_parts()]
+        return {unquote(name): MASK if unquote(name) in _SECRET_PARAMETERS else unquote(value) for name, value in pairs}
 
     def moved(self, *, host: str, port: int | None, password: str | None, endpoint_id: str | None) -> ConnectionUri:
         """The string for another host: user, database and parameters stay byte for byte.
@@ -125,7 +123,7 @@ class ConnectionUri:
         """The string with one more thing in its ``options`` parameter (Neon reads ``neon_timestamp`` there)."""
         parts = self._query_parts()
         for number, part in enumerate(parts):
-            name, _, value = part.partition("=")
+            name, value = part.partition("=")[::2]
             if unquote(name) == "options":
                 parts[number] = f"{name}={value}{'%20' if value else ''}{quote(option, safe='')}"
                 break
@@ -137,7 +135,7 @@ class ConnectionUri:
         """The string without one word ``name=...`` in its ``options`` parameter."""
         kept = []
         for part in self._query_parts():
-            key, _, value = part.partition("=")
+            key, value = part.partition("=")[::2]
             if unquote(key) != "options":
                 kept.append(part)
                 continue
@@ -173,7 +171,7 @@ class ConnectionUri:
         # Not through _query_parts: empty parts stay too.
         parts = self.raw_query.split("&")
         for number, part in enumerate(parts):
-            name, _, value = part.partition("=")
+            name, value = part.partition("=")[::2]
             found = _ENDPOINT_OPTION.search(unquote(value)) if unquote(name) == "options" else None
             if found and found["id"] != endpoint_id:
                 parts[number] = f"{name}={value.replace(found['id'], endpoint_id)}"

@@ -22,6 +22,15 @@ extends_documentation_fragment:
   - rewind.database.postgres
   - rewind.database.attributes.info
 options:
+  expect:
+    description: Waits until there is a session (V(some)) or none is left (V(none)).
+    type: str
+    choices: [any, some, none]
+    default: any
+  wait_timeout:
+    description: Seconds to wait for O(expect); then the task fails.
+    type: float
+    default: 60.0
   ignore_self:
     description: Whether to leave out the session of this task.
     type: bool
@@ -124,7 +133,15 @@ from ansible_collections.rewind.database.plugins.module_utils._postgres.access i
 from ansible_collections.rewind.database.plugins.module_utils._postgres.asking import list_sessions
 from ansible_collections.rewind.database.plugins.module_utils._task import Spec, Task, run_module
 
-SPEC = access_spec().merge(Spec(arguments={"ignore_self": {"type": "bool", "default": True}}))
+SPEC = access_spec().merge(
+    Spec(
+        arguments={
+            "ignore_self": {"type": "bool", "default": True},
+            "expect": {"type": "str", "choices": ["any", "some", "none"], "default": "any"},
+            "wait_timeout": {"type": "float", "default": 60.0},
+        }
+    )
+)
 
 
 def run(task: Task) -> dict[str, Any]:

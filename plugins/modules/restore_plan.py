@@ -57,8 +57,8 @@ options:
       - The catalogue, as M(rewind.database.run_record) returns it.
       - A cutover is C({event. cutover, at, target, strategy, from_branch_id, to_branch_id, preserved_branch_id,
         restore_point, restore_lsn, backup, from_since, run, proven}). C(at) is the instant from which the new data was
-        the primary (for C(in_place) the C(last_reset_at) of the branch); C(from_since) is RV(plan.primary.since) of the
-        plan that led to it; C(restore_point) is RV(plan.restore_point.utc).
+        the primary (for C(in_place) the C(last_reset_at) of the branch); C(from_since) is C(primary.since) of the
+        plan that led to it; C(restore_point) is its C(restore_point.utc).
       - Any other record with a C(branch_id) is a fact about that branch. Its C(event) (C(verified), C(pinned), C(used),
         C(expiry_cleared), C(made)) counts as true, and its other keys are kept.
     type: list
@@ -331,8 +331,8 @@ plan:
     env:
       description:
         - The environment rows that move - C({key, keys_moved, rows}). A row is C({uuid, key, is_preview, pooled,
-          endpoint_type, from_host, to_host, database, user, hash, is_buildtime, flags, template, moved}). C(moved) is true for a row that the run
-          being continued has moved already.
+          endpoint_type, from_host, to_host, database, user, hash, is_buildtime, flags, template, moved}). C(moved) is
+          true for a row that the run being continued has moved already.
       type: dict
     consumers:
       description:

@@ -208,18 +208,22 @@ async def copy_data(source: Path, target: Path, identity: Identity | None, *, lo
     make_folder(target, identity)
     skipped = {"postmaster.pid", "postmaster.opts", "standby.signal", "pg_dynshmem", *(() if log else ("pg_wal",))}
     entries = [str(entry) for entry in sorted(source.iterdir()) if entry.name not in skipped]
-    if sys.platform == "darwin":
-        command = ["cp", "-c", "-R", "-p", *entries, str(target)]
-    else:
-        command = ["cp", "-a", "--reflink=auto", *entries, str(target)]
+    sharing = ["-c"] if sys.platform == "darwin" else ["--reflink=auto"]
+    # A cp that cannot share blocks refuses the option (small systems), or the file system does (macOS).
+    problem = await _copy(sharing, entries, target) and await _copy([], entries, target)
+    if problem:
+        raise EngineError(f"copying {source.name}: {problem}")
+    for name in ("pg_dynshmem", *(() if log else ("pg_wal", "pg_wal/archive_status", "pg_wal/summaries"))):
+        make_folder(target / name, identity)
+
+
+async def _copy(options: list[str], entries: list[str], target: Path) -> str:
+    command = ["cp", *options, "-R", "-p", *entries, str(target)]
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     errors = (await process.communicate())[1].decode(errors="replace")
     # A server that runs removes files while they are copied; recovery does not need those.
     serious = [line for line in errors.splitlines() if "No such file or directory" not in line]
-    if process.returncode and serious:
-        raise EngineError(f"copying {source.name}: {serious[0]}")
-    for name in ("pg_dynshmem", *(() if log else ("pg_wal", "pg_wal/archive_status", "pg_wal/summaries"))):
-        make_folder(target / name, identity)
+    return serious[0] if process.returncode and serious else ""
 
 
 def link_or_copy(source: Path, target: Path, identity: Identity | None) -> None:

@@ -93,8 +93,11 @@ class Engine:
         """
         await self.site.prepare()
         await self._end_strays()
-        for timeline in list(self.site.catalog):
+        for timeline in self.site.catalog:
             await self._recover(timeline)
+        for timeline in self.site.catalog:
+            if timeline.hidden and not self.children(timeline.id):
+                await self._remove(timeline)
         await self._remove_unknown()
 
     async def _end_strays(self) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -93,8 +93,8 @@ class Catalog:
             for name, values in kept.items()
         }
 
-    def __iter__(self) -> Any:
-        return iter(list(self._timelines.values()))
+    def __iter__(self) -> Iterator[Timeline]:
+        return iter(list(self._timelines.values()))  # a copy: they come and go meanwhile
 
     def get(self, name: str) -> Timeline:
         """Raises `UnknownTimeline`; also for one that was deleted and only serves its children."""

@@ -129,8 +129,8 @@ _SECTIONS: tuple[tuple[str, LiteralString], ...] = (
     (
         "SEQUENCE OWNED BY",
         """SELECT n.nspname, o.relname, pg_get_userbyid(o.relowner),
-             'ALTER SEQUENCE ' || o.oid::regclass || ' OWNED BY ' || d.refobjid::regclass || '.' || quote_ident(a.attname)
-             || ';'
+             'ALTER SEQUENCE ' || o.oid::regclass || ' OWNED BY ' || d.refobjid::regclass || '.'
+             || quote_ident(a.attname) || ';'
            FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace
            JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = o.oid AND d.deptype = 'a'
            JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid

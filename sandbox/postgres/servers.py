@@ -116,8 +116,14 @@ class Servers:
             known = self._site.catalog.get(timeline)
             if known.state == "lazy":
                 return await self._materialise(known)
-            cluster = self._clusters[timeline] = self._site.cluster(self._site.timelines / timeline)
-            return await cluster.start()
+            cluster = self._site.cluster(self._site.timelines / timeline)
+            try:
+                port = await cluster.start()
+            except BaseException:
+                await cluster.stop()
+                raise
+            self._clusters[timeline] = cluster
+            return port
 
     async def _materialise(self, timeline: Timeline) -> int:
         assert timeline.parent

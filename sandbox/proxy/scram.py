@@ -127,18 +127,13 @@ class ScramServer:
 class ScramClient:
     """One login, seen from the client: how the proxy logs in to a server as the role."""
 
-    def __init__(self, password: str, end_point_hash: bytes | None) -> None:
-        """With `end_point_hash` the login is bound to that certificate."""
+    mechanism = MECHANISM
+
+    def __init__(self, password: str) -> None:
         self._password = password
-        self._binding = end_point_hash
-        self._header = f"p={BINDING_TYPE},,".encode() if end_point_hash else b"n,,"
+        self._header = b"n,,"
         self._first_bare = f"n=,r={secrets.token_urlsafe(18)}".encode()
         self._expected = b""
-
-    @property
-    def mechanism(self) -> str:
-        """What to ask the server for."""
-        return BINDING_MECHANISM if self._binding else MECHANISM
 
     def first(self) -> bytes:
         """The first message."""
@@ -151,7 +146,7 @@ class ScramClient:
         if not nonce.startswith(own) or nonce == own or not fields.get("i", "").isdigit():
             raise ScramError("malformed SCRAM message")
         keys = _derive(self._password, _decode(fields.get("s", "")), int(fields["i"]))
-        bound = base64.b64encode(self._header + (self._binding or b"")).decode()
+        bound = base64.b64encode(self._header).decode()
         without_proof = f"c={bound},r={nonce}".encode()
         signed = b",".join((self._first_bare, server_first, without_proof))
         self._expected = b"v=" + base64.b64encode(hmac.digest(keys.server, signed, "sha256"))

@@ -136,7 +136,7 @@ async def connect(
 
 
 async def _log_in(server: Server, password: str | None) -> None:
-    scram = ScramClient(password or "", None)
+    scram = ScramClient(password or "")
     while True:
         try:
             kind, payload = await server.stream.frames.one()

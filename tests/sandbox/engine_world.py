@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
 from sandbox.postgres.binaries import Binaries, find_binaries
 from sandbox.postgres.engine import Engine
 from sandbox.processes import Processes, unprivileged_identity

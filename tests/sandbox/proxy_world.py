@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
+
 from sandbox.postgres.engine import Engine
 from sandbox.proxy.proxy import Proxy, Refused, Route
-
 from tests.sandbox.engine_world import DATABASE, OWNER, PASSWORD, new_database, running_engine
 
 ENDPOINT = "ep-cool-frost-a1b2c3d4"

@@ -18,10 +18,10 @@ from pathlib import Path
 import psycopg
 import pytest
 import pytest_asyncio
+
 from sandbox.postgres import bases
 from sandbox.postgres.engine import Engine, EngineError, HasChildren, UnknownTimeline
 from sandbox.processes import Processes, is_alive, postmaster_pid
-
 from tests.sandbox.engine_world import (
     DATABASE,
     engine_in,
@@ -251,7 +251,9 @@ async def test_given_an_engine_that_was_killed_when_another_starts_then_it_repai
     assert _folders(successor) == {root}
     assert list(successor.site.past.iterdir()) == []
     assert set(successor.timelines()) == {root, half_made}
-    (successor.site.timelines / root / "postmaster.pid").write_text(f"{os.getpid()}\n/elsewhere\n1\n5432\n\n\n\nready\n")
+    (successor.site.timelines / root / "postmaster.pid").write_text(
+        f"{os.getpid()}\n/elsewhere\n1\n5432\n\n\n\nready\n"
+    )
     again = engine_in(folder)
     await again.start()
     await again.ensure_running(half_made)
@@ -299,7 +301,11 @@ async def test_given_a_daemon_that_works_when_it_is_killed_then_what_it_reported
     """SIGKILL while it makes and deletes forks: acknowledged writes are kept, every known timeline can be used."""
     clone = Path(__file__).resolve().parents[2]
     daemon = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(folder)], stdout=subprocess.PIPE, text=True, cwd=clone, start_new_session=True
+        [sys.executable, "-c", KILLED, str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=clone,
+        start_new_session=True,
     )
     assert daemon.stdout
     try:
@@ -331,7 +337,7 @@ async def test_given_data_of_another_major_version_when_started_then_it_says_wha
     root = await engine.create_root()
     await engine.stop()
     (engine.site.timelines / root / "PG_VERSION").write_text("13\n")
-    with pytest.raises(EngineError, match="made by PostgreSQL 13.*reset the sandbox"):
+    with pytest.raises(EngineError, match=r"made by PostgreSQL 13.*reset the sandbox"):
         await engine_in(folder).start()
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from sandbox.processes import (
     Identity,
     Processes,
@@ -24,7 +24,6 @@ from sandbox.processes import (
     start_mark,
     unprivileged_identity,
 )
-
 from tests.sandbox.engine_world import scratch_folder, wait_until
 
 CLONE = Path(__file__).resolve().parents[2]
@@ -122,9 +121,7 @@ async def test_given_a_child_that_ends_by_itself_when_it_left_others_behind_then
     processes = Processes(folder / "processes")
     await processes.start()
     script = "sleep 600 & echo $! > child; exit 3"
-    child = await processes.spawn(
-        ["/bin/sh", "-c", script], environment=ENVIRONMENT, folder=folder, log=folder / "log"
-    )
+    child = await processes.spawn(["/bin/sh", "-c", script], environment=ENVIRONMENT, folder=folder, log=folder / "log")
     assert await child.wait() == 3
     grandchild = int((folder / "child").read_text())
     await wait_until(lambda: not is_alive(grandchild))

@@ -92,7 +92,10 @@ async def test_given_session_state_when_another_client_gets_the_connection_then_
 ) -> None:
     """In transaction mode a SET stays on the server connection, a temporary table too; SET LOCAL does not.
     The few parameters that are tracked belong to the client."""
-    async with await front.pooled(application_name="one") as first, await front.pooled(application_name="two") as second:
+    async with (
+        await front.pooled(application_name="one") as first,
+        await front.pooled(application_name="two") as second,
+    ):
         await first.execute("SET statement_timeout = '54321ms'")
         assert await value(second, "SHOW statement_timeout") == "54321ms"
         async with first.transaction():
@@ -223,11 +226,11 @@ async def test_given_a_pooled_server_connection_that_is_ended_when_a_client_come
     """An idle one is replaced unseen; a client whose transaction it was is told."""
     async with await front.pooled() as client:
         pid = await value(client, BACKEND)
-        await front.engine.execute(front.computes.timeline, "SELECT pg_terminate_backend(%s)", (pid,))
+        await front.engine.execute(front.computes.timeline, "SELECT pg_terminate_backend(%s, 5000)", (pid,))
         assert await value(client, BACKEND) != pid
         busy = await front.pooled(autocommit=False)
         pid = await value(busy, BACKEND)
-        await front.engine.execute(front.computes.timeline, "SELECT pg_terminate_backend(%s)", (pid,))
+        await front.engine.execute(front.computes.timeline, "SELECT pg_terminate_backend(%s, 5000)", (pid,))
         with pytest.raises(psycopg.errors.AdminShutdown):
             await busy.execute("SELECT 1")
         assert await value(client, "SELECT 1") == 1

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.rewind.database.plugins.module_utils._coolify import asking
 from ansible_collections.rewind.database.tests.unit.tools import call_module
 
 from sandbox.tracker import versions
@@ -25,9 +26,13 @@ DATABASE = f"postgresql://app:{SECRET}@ep-old-hill-a1b2c3d4.eu-central-1.aws.neo
 
 async def call(side: Coolify, module: str, *, check_mode: bool = False, token: str | None = None, **more: Any) -> Json:
     """Run a module beside the server, and look for every secret in all that it returns."""
-    options = {"coolify_access_token": token or side.token, "coolify_api_url": f"http://127.0.0.1:{side.port}", **more}
+    options: Json = {
+        "coolify_access_token": token or side.token,
+        "coolify_api_url": f"http://127.0.0.1:{side.port}",
+        **more,
+    }
     if module == "coolify_deployment":
-        usual = {"soak": 0.2, "healthy_readings": 2, "poll_interval": 0.05, "wait_timeout": 30}
+        usual: Json = {"soak": 0.2, "healthy_readings": 2, "poll_interval": 0.05, "wait_timeout": 30}
         options = {**usual, **options}
     if module in ("coolify_application_env", "coolify_application_info"):
         options["state_dir"] = str(side.root / "state")
@@ -62,7 +67,10 @@ def writes(side: Coolify, since: int) -> list[str]:
 async def test_a_variable_is_set_without_losing_a_flag_of_any_row(version: str) -> None:
     """Given a row with flags and its preview row, when the value changes, then all else stays; again is no change."""
     async with coolify(version) as side:
-        rows = [{"key": "DATABASE_URL", "value": NO_DATABASE}, {"key": "MODE", "value": "on", "is_literal": True}]
+        rows: list[Json] = [
+            {"key": "DATABASE_URL", "value": NO_DATABASE},
+            {"key": "MODE", "value": "on", "is_literal": True},
+        ]
         uuid = str((await side.application(env=[{**row, "is_buildtime": False} for row in rows]))["uuid"])
         before = await envs(side, uuid)
         # Makes the key of the hashes, so that check mode's can be compared.
@@ -220,7 +228,7 @@ async def test_a_phantom_of_a_full_queue_is_not_taken_for_a_deployment(version: 
     """Given a queue that is full for a while, then restart's made-up uuids are not followed."""
     async with coolify(version, queue_limit=1, concurrent_builds=1, build_seconds=30) as side:
         uuid = await ready(side, git_commit_sha=versions.GOOD.sha)
-        blockers = [await side.application(built=False) for _ in range(2)]
+        blockers = [await side.application(built=False) for _time in range(2)]
         blocking = [await side.deploy(made["uuid"]) for made in blockers]
         waiting = asyncio.create_task(call(side, "coolify_deployment", application=uuid))
         asked = f"POST /api/v1/applications/{uuid}/restart"
@@ -255,8 +263,9 @@ async def test_a_deployment_that_never_gets_healthy_fails_and_the_old_one_serves
 
 
 @pytest.mark.parametrize("effect", ["drop_before", "drop_after", "status_after"])
-async def test_a_lost_answer_to_a_deployment_never_makes_two(effect: str) -> None:
+async def test_a_lost_answer_to_a_deployment_never_makes_two(effect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given a request that is lost before or after its effect, then exactly one deployment comes of it."""
+    monkeypatch.setattr(asking, "_DOUBT_SECONDS", 1.0)
     async with coolify() as side:
         uuid = await ready(side)
         side.world.faults.add(service="coolify", method="POST", path="/rollback$", effect=effect)

@@ -238,7 +238,7 @@ def test_what_is_missing_after_a_lost_answer_is_sent_once_more(script: Script, o
 def test_two_lost_answers_are_an_unknown_outcome_with_what_is_known(script: Script, options: Json) -> None:
     """Given no effect after two lost answers, then it stops and says which rows are not written."""
     script.expect("GET", ENVS, [row()]).expect("GET", "/version", "4.3.11")
-    for _ in range(2):
+    for _time in range(2):
         script.expect("PATCH", f"{ENVS}/bulk", httpx.ReadTimeout("slow")).expect("GET", ENVS, [row()])
     result = call(options, {"key": "DATABASE_URL", "value": NEW})
     assert result["error"]["code"] == "unknown_outcome" and result["partial"]["not_saved"] == ["DATABASE_URL"]
@@ -316,7 +316,7 @@ def test_a_connection_changes_only_the_host_of_the_string_that_stands_there(scri
 def test_a_predicted_branch_is_accepted_in_check_mode_only(script: Script, options: Json) -> None:
     """Given a branch that does not exist yet, then check mode shows a change to an unknown host; a real run refuses."""
     connection = {"project_id": "late-frost-12345678", "branch_id": "predicted:branch/restore-x"}
-    for _ in range(2):
+    for _time in range(2):
         script.expect("GET", ENVS, [row()]).expect("GET", "/version", "4.3.11")
     given = ({**options, "neon_api_key": NEON_KEY}, {"key": "DATABASE_URL", "connection": connection})
     result = call(*given, check_mode=True)

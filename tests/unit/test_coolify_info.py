@@ -281,7 +281,7 @@ def test_a_lost_answer_is_read_back(script: Script, effect: bool) -> None:
     """Given a PATCH without an answer, then the application is read: done is success, not done an unknown outcome."""
     script.expect("GET", AT, application()).expect("PATCH", AT, httpx.ReadError("reset"))
     after = application(git_commit_sha=SHA if effect else "HEAD")
-    for _ in range(2 if effect else 1):
+    for _time in range(2 if effect else 1):
         script.expect("GET", AT, after)
     result = call("coolify_application", application=APP, git_commit_sha=SHA)
     assert result.get("error", {}).get("code") == (None if effect else "unknown_outcome")

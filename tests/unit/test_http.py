@@ -217,7 +217,17 @@ def test_an_unusable_token_is_refused_without_being_shown(token: str | None) -> 
 def test_a_missing_certificate_file_is_named() -> None:
     """Given ca_path with no file, then the message names the option."""
     with pytest.raises(_errors.InvalidInput, match="ca_path"):
-        api(ca_path="/nonexistent/ca.pem")
+        api(base_url="https://127.0.0.1:1/api/v2", ca_path="/nonexistent/ca.pem").get("/things")
+
+
+@pytest.mark.parametrize("proxy", ["host:3128", "socks5://host", "http://"])
+def test_an_unusable_proxy_is_refused(proxy: str) -> None:
+    """Given a proxy that is no http address, then the option is named; a password in a good one is registered."""
+    with pytest.raises(_errors.InvalidInput, match="proxy"):
+        api(proxy=proxy)
+    task = FakeTask({})
+    api(task, proxy="http://user:a-proxy-password@host:3128")
+    assert "a-proxy-password" not in task.masker.text("a-proxy-password")
 
 
 @pytest.mark.parametrize(

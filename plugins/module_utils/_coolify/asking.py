@@ -74,8 +74,13 @@ class Requester:
             # Anything that runs may have read an older environment, and the same commit would be taken for a duplicate.
             before = self._follower.until_idle(listed)
             listed = None
-            if before is None or self._follower.deadline.passed:
+            if before is None:
                 raise too_late(self._application)
+            if self._follower.deadline.passed:
+                raise Timeout(
+                    f"deploy application {self._application}: Coolify queued nothing in the time given",
+                    hint="The queue of its server is full, or the time was too short: look at Coolify's deployments.",
+                )
             known = {deployment.uuid for deployment in before}
             self._follower.phases.enter("request")
             stored = self._once(route, known)
@@ -99,7 +104,7 @@ class Requester:
                 return None
             raise
         self._doubts = 0
-        uuid, _ = answer_for(reply, self._application)
+        uuid, _message = answer_for(reply, self._application)
         return self._stored(uuid, known) if uuid is not None else None
 
     def _send(self, route: Route) -> Reply:
@@ -114,7 +119,7 @@ class Requester:
     def _stored(self, uuid: str, known: set[str]) -> Deployment | None:
         """The deployment of this uuid, if there is one that was not there before."""
         misses = 0
-        for _ in clock(self._follower.deadline, min(self._follower.interval, 1.0)):
+        for _elapsed in clock(self._follower.deadline, min(self._follower.interval, 1.0)):
             try:
                 body = self._client.deployment(uuid)
             except ApiError as error:
@@ -132,7 +137,7 @@ class Requester:
     def _look_for(self, route: Route, known: set[str]) -> Deployment | None:
         """After a lost answer: the newest deployment that came since and fits the request."""
         limit = Deadline(min(_DOUBT_SECONDS, max(self._follower.deadline.left(), self._follower.interval)))
-        for _ in clock(limit, min(self._follower.interval, 1.0)):
+        for _elapsed in clock(limit, min(self._follower.interval, 1.0)):
             try:
                 listed = read_deployments(self._client.deployments(self._application))
             except ApiError as error:

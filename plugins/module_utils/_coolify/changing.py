@@ -30,7 +30,7 @@ def change_application(client: CoolifyClient, task: Task) -> Json:
     result: Json = {
         "changed": bool(fields),
         "application": before,
-        "before": _chosen(before, [path for path, _ in wanted.values()]),
+        "before": _chosen(before, [path for path, _value in wanted.values()]),
         "operations": [],
         "diff": {
             "before": _chosen(before, changed),

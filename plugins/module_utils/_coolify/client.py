@@ -41,7 +41,7 @@ def listed(body: Any, *, under: str = "", verb: str) -> list[dict[str, Any]]:
     if isinstance(body, dict) and under and under in body:
         body = body[under]
     if isinstance(body, dict) and all(str(key).isdigit() for key in body):
-        body = [body[key] for key in sorted(body, key=lambda key: int(key))]
+        body = [body[key] for key in sorted(body, key=int)]
     if isinstance(body, list) and all(isinstance(item, dict) for item in body):
         return body
     raise ApiError(f"{verb}: the answer is not a list", code="unreadable_answer")

@@ -237,7 +237,7 @@ class Deployer:
 
     def _state_after(self, uuid: str, seconds: float) -> str:
         limit = Deadline(seconds)
-        for _ in clock(limit, self._order.poll_interval):
+        for _elapsed in clock(limit, self._order.poll_interval):
             try:
                 body = self._client.deployment(uuid)
             except ApiError:
@@ -257,7 +257,7 @@ class Deployer:
         soak = Soak(HealthRule(self._client.version, order.soak, order.healthy_readings, order.unhealthy_grace))
         self._follower.phases.enter("health")
         ended = _waiter.CLOCK.monotonic()
-        for _ in clock(self._deadline, order.poll_interval):
+        for _elapsed in clock(self._deadline, order.poll_interval):
             try:
                 reading = self._look()
             except ApiError as error:
@@ -310,7 +310,7 @@ class Deployer:
                 raise doubt
             return self._result()
         self._follower.phases.enter("stop")
-        for _ in clock(self._deadline, self._order.poll_interval):
+        for _elapsed in clock(self._deadline, self._order.poll_interval):
             self._reading = self._look()
             if self._reading.state == "exited":
                 self._follower.phases.enter(None)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,18 +62,18 @@ class Follower:
         self.phases = Phases()
         self._task = task
         self._scrubber: LogScrubber | None = None
+        self._values_read = False
         self._started = _waiter.CLOCK.monotonic()
 
     def scrubber(self, deployment: Deployment) -> LogScrubber | None:
         """What cleans this deployment's log; None where there is no log, or the values to take out cannot be read."""
         if not deployment.lines:
             return None
-        if self._scrubber is None:
-            try:
+        if not self._values_read:
+            self._values_read = True
+            with contextlib.suppress(RewindError):
                 rows = read_rows(self.client.environment(self.application))
-            except RewindError:
-                return None
-            self._scrubber = LogScrubber(row.value for row in rows)
+                self._scrubber = LogScrubber(row.value for row in rows)
         return self._scrubber
 
     def say(self, text: str) -> None:
@@ -90,7 +91,7 @@ class Follower:
         :raises ApiError: when the deployment no longer exists.
         """
         misses = 0
-        for _ in clock(self.deadline, self.interval):
+        for _elapsed in clock(self.deadline, self.interval):
             try:
                 body = self.client.deployment(uuid)
             except ApiError as error:

@@ -97,7 +97,8 @@ class HostSet:
     def __init__(self, hosts: list[str]) -> None:
         self._ports: dict[str, set[str]] = {}
         for entry in hosts:
-            name, _, port = entry.strip().rpartition(":") if entry.rpartition(":")[2].isdigit() else (entry, "", "")
+            before, _colon, after = entry.strip().rpartition(":")
+            name, port = (before, after) if after.isdigit() else (entry, "")
             self._ports.setdefault(direct_host(name.strip())[0], set()).add(port)
         forms = []
         for host in self._ports:

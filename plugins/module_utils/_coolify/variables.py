@@ -77,8 +77,7 @@ class Variables:
                 self._expect(option, row)
                 return item
             value = item.string.value
-            # Built on a string that stood in a row: what is escaped in it was escaped for that row.
-            as_stored = bool(option["connection"].get("application") or option["connection"].get("template"))
+            as_stored = self._stood_here(option["connection"], identity)
         if value is None:
             raise InvalidInput(f"set {name_of(identity)}: neither value nor connection is given")
         flags = {name: option[name] for name in FLAGS if option.get(name) is not None}
@@ -92,6 +91,13 @@ class Variables:
         for text in item.change.warnings:
             self._task.warn(text)
         return item
+
+    def _stood_here(self, connection: Mapping[str, Any], identity: Identity) -> bool:
+        """Whether the string is built on this very row's: what is escaped in it was escaped for the row's flags."""
+        if connection.get("template"):
+            return True
+        base = (connection.get("application"), connection.get("env_key"), bool(connection.get("is_preview")))
+        return base == (self._application, *identity)
 
     def _string(self, connection: Mapping[str, Any]) -> ConnectionString:
         if self._neon is None:

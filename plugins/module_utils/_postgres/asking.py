@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._errors import InvalidInput, RewindError
+from .._errors import InvalidInput, RewindError, Timeout
 from .._task import Task
 from .._time import parse_instant, parse_restore_point, rfc3339
+from .._waiter import clock
 from . import checks, comparison, fence, manifest, sessions
 from .access import Access, limits
 from .session import Address, connect
@@ -60,8 +61,12 @@ def check_data(task: Task) -> dict[str, Any]:
 
     ways = (False,) if access.is_past else (False, True)
     context = checks.Context(restore_point, task.params["manifest"] or {}, probe, ways)
-    with connect(address, limits(task)) as session:
-        outcomes = [outcome.as_dict() for outcome in checks.run_checks(session, wanted, context)]
+    if all(check.kind == "connect" for check in wanted):
+        # That nobody gets in is an answer here, and no snapshot is needed for it.
+        outcomes = [checks.judge_connect(check, context).as_dict() for check in wanted]
+    else:
+        with connect(address, limits(task)) as session:
+            outcomes = [outcome.as_dict() for outcome in checks.run_checks(session, wanted, context)]
     failed = [outcome for outcome in outcomes if not outcome["ok"]]
     result = {"checks": outcomes, "failed_checks": failed, "passed": not failed}
     if failed and task.params["fail"]:
@@ -114,9 +119,20 @@ def list_sessions(task: Task) -> dict[str, Any]:
     address = Access(task).address()
     if isinstance(address, str):
         return {**_NO_SESSIONS, "skipped_reason": address}
-    # A session that made itself read only could not say what new ones start with.
-    with connect(address, limits(task), read_only=False) as session:
-        return sessions.read_sessions(session, ignore_self=task.params["ignore_self"])
+    wanted = task.params["expect"]
+    found: dict[str, Any] = {}
+    for elapsed in clock(task.params["wait_timeout"] if wanted != "any" else 0.0, 0.5):
+        # A session that made itself read only could not say what new ones start with.
+        with connect(address, limits(task), read_only=False) as session:
+            found = sessions.read_sessions(session, ignore_self=task.params["ignore_self"])
+        if wanted == "any" or (found["count"] > 0) == (wanted == "some"):
+            return found
+        task.progress(f"{found['count']} sessions, waiting for {wanted} ({elapsed:.0f} s)")
+    raise Timeout(
+        f"wait for {wanted} session of the application on {address.public()['host']}: there are {found['count']}",
+        partial=found,
+        hint="Look at the application's log; it may hold or lack connections.",
+    )
 
 
 def set_fence(task: Task) -> dict[str, Any]:

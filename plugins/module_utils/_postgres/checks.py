@@ -173,7 +173,7 @@ def _unusable(check: Check, table: Table) -> str | None:
 
 def _judge(check: Check, table: Table | str | None, answer: Answer | None, context: Context, now: datetime) -> Outcome:
     if check.kind == "connect":
-        return _judge_connect(check, context)
+        return judge_connect(check, context)
     if check.kind == "sql":
         return _judge_sql(check, answer)
     expected = _expected(check, context, now)
@@ -269,7 +269,7 @@ def _judge_sql(check: Check, answer: Answer | None) -> Outcome:
     return Outcome(check.name, "sql", result, check.expect, shown, message)
 
 
-def _judge_connect(check: Check, context: Context) -> Outcome:
+def judge_connect(check: Check, context: Context) -> Outcome:
     ways = [way for way in context.ways if check.pooled or not way]
     expected = {"tls": check.tls, "role": check.role, "ways": ["pooled" if way else "direct" for way in ways]}
     found: dict[str, Any] = {}

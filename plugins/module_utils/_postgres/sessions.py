@@ -13,16 +13,18 @@ from .session import APPLICATION_NAME, Row, Session, Statement
 # The platform's own roles: they watch every compute and are no application's.
 INTERNAL_ROLES = ("cloud_admin",)
 
-# A role without pg_monitor sees of others' sessions only that they are there: the rest is NULL or hidden.
+# A role without pg_read_all_stats sees of others' sessions only process, role and database: even the kind of the process
+# and when it began are NULL then.
 SESSIONS = """
 SELECT a.pid, a.usename AS "user", a.datname AS database,
        NULLIF(a.application_name, '') AS application_name, pg_catalog.host(a.client_addr) AS client_addr,
        a.backend_start, a.state, COALESCE(a.usename = ANY (%s), false) AS internal,
        a.backend_xid IS NOT NULL AS writing
 FROM pg_catalog.pg_stat_activity a
-WHERE a.datname = pg_catalog.current_database() AND a.backend_type = 'client backend'
+WHERE a.datname = pg_catalog.current_database()
+  AND COALESCE(a.backend_type = 'client backend', a.usesysid IS NOT NULL)
   AND (%s OR a.pid <> pg_catalog.pg_backend_pid())
-  AND a.backend_start <= COALESCE(%s::timestamptz, 'infinity')
+  AND COALESCE(a.backend_start, '-infinity') <= COALESCE(%s::timestamptz, 'infinity')
 ORDER BY a.backend_start, a.pid
 """
 
