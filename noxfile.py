@@ -43,10 +43,18 @@ def tests(session: nox.Session, folder: str) -> None:
     in_venv(session, "pytest", f"tests/{folder}", "--durations=5", *session.posargs)
 
 
-def collection_tree() -> Path:
+def collections(session: nox.Session) -> Path:
+    """The session's own folder above ``ansible_collections``: sessions may run at the same time."""
+    return WORK / session.name
+
+
+def collection_tree(session: nox.Session) -> Path:
     """A real folder `ansible_collections/rewind/database`, which ansible-test wants: what git tracks or would track."""
-    tree = WORK / "ansible_collections" / "rewind" / "database"
+    tree = collections(session) / "ansible_collections" / "rewind" / "database"
     shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir(parents=True)
+    # Without a repository of its own ansible-test asks the clone's, which ignores this folder, and tests nothing.
+    subprocess.run(["git", "init", "-q", str(tree)], check=True)
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=CLONE, check=True, capture_output=True, text=True
     ).stdout
@@ -80,14 +88,14 @@ def interpreter(session: nox.Session, *minors: int) -> Path:
 
 def sanity(session: nox.Session, python: Path, core: str) -> None:
     """ansible-test sanity in a copy of the tree, with the package installer it would otherwise download replaced."""
-    venv = WORK / f"sanity-{session.name}"
+    venv = WORK / f"{session.name}-venv"
     if not (venv / "bin" / "ansible-test").exists():
         session.run(str(python), "-m", "venv", str(venv), external=True)
         session.run(
             str(venv / "bin" / "python"), "-m", "pip", "install", "-q", core, "httpx", "psycopg[binary]", "jmespath",
             external=True,
         )  # fmt: skip
-    tree = collection_tree()
+    tree = collection_tree(session)
     home = WORK / "home"
     cache = home / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
@@ -155,11 +163,11 @@ def integration(session: nox.Session) -> None:
 def ansible_lint(session: nox.Session) -> None:
     """ansible-lint, production profile."""
     session.install("-q", "ansible-lint==26.10.1", OLDEST_CORE, "jmespath")
-    tree = collection_tree()
+    tree = collection_tree(session)
     session.chdir(tree)
     session.run(
         "ansible-lint", "--offline", "--profile", "production", "roles", "playbooks", "meta",
-        env={"ANSIBLE_COLLECTIONS_PATH": str(WORK), "HOME": str(WORK / "home")},
+        env={"ANSIBLE_COLLECTIONS_PATH": str(collections(session)), "HOME": str(WORK / "home")},
     )  # fmt: skip
 
 
@@ -167,10 +175,10 @@ def ansible_lint(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """antsibull-docs lint of every plugin and role; the changelog."""
     session.install("-q", "antsibull-docs==2.28.0", "antsibull-changelog==0.36.0", OLDEST_CORE, "httpx", "jmespath")
-    tree = collection_tree()
+    tree = collection_tree(session)
     session.chdir(tree)
     session.run(
-        "antsibull-docs", "lint-collection-docs", "--plugin-docs", ".", env={"ANSIBLE_COLLECTIONS_PATH": str(WORK)}
+        "antsibull-docs", "lint-collection-docs", "--plugin-docs", ".", env={"ANSIBLE_COLLECTIONS_PATH": str(collections(session))}
     )
     session.run("antsibull-changelog", "lint")
 
@@ -191,7 +199,7 @@ def sanity_newest(session: nox.Session) -> None:
 def galaxy(session: nox.Session) -> None:
     """The collection as Galaxy would import it."""
     session.install("-q", "galaxy-importer==0.4.44", OLDEST_CORE)
-    tree = collection_tree()
+    tree = collection_tree(session)
     session.chdir(tree)
     out = WORK / "build"
     session.run("ansible-galaxy", "collection", "build", "--force", "--output-path", str(out))

@@ -10,14 +10,11 @@ after 423 and 503, which say that nothing was done. 429 says the same in both AP
 
 from __future__ import annotations
 
-import dataclasses
 import json as jsonlib
 import random
-import ssl
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from ._answers import Reply, error_text, expected, query_value, retry_after, says_json
 from ._errors import (
@@ -31,6 +28,7 @@ from ._errors import (
     Unreachable,
 )
 from ._predicted import predicted_in
+from ._service import SERVICES, Service, checked_proxy, checked_url, headers, verify
 from ._task import Task
 from ._waiter import Deadline, backoff
 
@@ -48,23 +46,6 @@ READ_ATTEMPTS = 6
 # Neither API documents a longer pause; a proxy in between might send nonsense.
 LONGEST_RETRY_AFTER = 120.0
 LONGEST_CONNECT = 15.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Service:
-    """What differs between the APIs: how a token is given, and which statuses of a write mean that nothing was done."""
-
-    name: str
-    token_option: str
-    token_variable: str
-    url_option: str
-    not_done: frozenset[int]
-
-
-SERVICES = {
-    "neon": Service("Neon", "neon_api_key", "NEON_API_KEY", "neon_api_url", frozenset({423, 429, 503})),
-    "coolify": Service("Coolify", "coolify_access_token", "COOLIFY_ACCESS_TOKEN", "coolify_api_url", frozenset({429})),
-}
 
 
 def open_transport(**options: Any) -> httpx.BaseTransport:
@@ -94,15 +75,16 @@ class Api:
         deadline: Deadline | None = None,
     ) -> None:
         self.service = SERVICES[service]
-        self.base_url = _checked_url(base_url, self.service, task)
+        self.base_url = checked_url(base_url, self.service, task)
         self.task = task
         self.deadline = deadline or Deadline(None)
         # Every write that was sent, for tests and reports: (method, path).
         self.writes: list[tuple[str, str]] = []
         self._timeout = timeout
         self._random = random.Random(f"{service} {base_url}")
-        self._headers = _headers(self.service, token, task)
-        self._proxy = _checked_proxy(proxy, task)
+        require_httpx()
+        self._headers = headers(self.service, token, task)
+        self._proxy = checked_proxy(proxy, task)
         self._ca_path = ca_path
         self._opened: httpx.Client | None = None
 
@@ -122,61 +104,233 @@ class Api:
         return self.request("DELETE", path, **options)
 
     @property
-    def _headers(service: Service, token: str | None, task: Task) -> dict[str, str]:
-    require_httpx()
-    if not token:
-        raise Unauthorized(
-            f"authenticate with {service.name}: no token was given",
-            hint=f"Set {service.token_option}, or {service.token_variable} in the environment.",
+    def _client(self) -> httpx.Client:
+        """Made on first use: TLS takes tens of milliseconds to prepare, and not every task sends a request."""
+        if self._opened is None:
+            # Without TLS there is nothing to verify, and nothing to prepare.
+            tls = self.base_url.startswith("https:") or self._proxy
+            checked = verify(self._ca_path, self.service) if tls else False
+            self._opened = httpx.Client(
+                transport=open_transport(verify=checked, proxy=self._proxy, trust_env=False, retries=0),
+                # The environment is read on purpose or not at all: .netrc and *_PROXY must not surprise anybody.
+                trust_env=False,
+                follow_redirects=False,
+                timeout=self._timeout,
+                headers=self._headers,
+            )
+        return self._opened
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        expect: set[int] | frozenset[int] | None = None,
+        doing: str = "",
+        not_done: frozenset[int] | set[int] | None = None,
+    ) -> Reply:
+        """Send a request and return the answer.
+
+        :param path: below the base URL, each part already quoted.
+        :param params: query; None values are left out, booleans are written as JSON writes them.
+        :param expect: statuses that are not errors; by default every 2xx.
+        :param doing: "verb object", the start of an error's text.
+        :param not_done: statuses of a write that are waited out; by default those of the service.
+        :raises RewindError: a subclass of it that says what happened; `UnknownOutcome` after a write without an answer.
+        """
+        doing = doing or f"{method} {path}"
+        query = {key: query_value(value) for key, value in (params or {}).items() if value is not None}
+        self._guard(method, path, query, json, doing)
+        content = None if json is None else jsonlib.dumps(json).encode()
+        request = self._client.build_request(
+            method,
+            self.base_url + path,
+            params=query or None,
+            content=content,
+            headers={"Content-Type": "application/json"} if content is not None else None,
+            timeout=self._patience(method),
         )
-    if not token.isascii() or any(character.isspace() for character in token):
-        raise Unauthorized(
-            f"authenticate with {service.name}: the token contains characters that no token has",
-            hint=f"Look for a line break or a space in {service.token_option}.",
+        if method != "GET":
+            self.writes.append((method, path))
+            return self._write(request, expect, doing, self.service.not_done if not_done is None else not_done)
+        return self._read(request, expect, doing)
+
+    def _patience(self, method: str) -> httpx.Timeout:
+        """A read waits no longer than the deadline; giving up a write early would only leave its outcome unknown."""
+        seconds = self._timeout if method != "GET" else min(self._timeout, max(self.deadline.left(), 1.0))
+        return httpx.Timeout(seconds, connect=min(seconds, LONGEST_CONNECT))
+
+    def _guard(self, method: str, path: str, query: Mapping[str, str], json: Any, doing: str) -> None:
+        found = predicted_in([path, query, json])
+        if found is not None:
+            raise RewindError(
+                f"{doing}: {found} does not exist yet, so nothing was sent",
+                code="predicted_id",
+                hint="An id that check mode predicted was used outside of check mode; run without --check first.",
+            )
+        if method != "GET" and self.task.check_mode:
+            raise RewindError(
+                f"{doing}: a write was about to be sent in check mode, so nothing was sent",
+                code="write_in_check_mode",
+                hint="This is a fault of the module; report it.",
+            )
+
+    def _read(self, request: httpx.Request, expect: set[int] | frozenset[int] | None, doing: str) -> Reply:
+        pauses = backoff()
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                reply = self._send(request, doing)
+            except httpx.TransportError as error:
+                failure: ApiError = self._network_failure(error, doing)
+            except _Malformed as error:
+                failure = ApiError(
+                    f"{doing}: the answer of {self.service.name} is not valid JSON",
+                    code="malformed_answer",
+                    http_status=error.status,
+                    request_id=error.request_id,
+                    retryable=True,
+                )
+            else:
+                if expected(reply, expect):
+                    return reply
+                failure = self._failure(reply, doing)
+                if reply.status == 429:
+                    self._pause(reply, pauses, doing, failure)
+                    attempt -= 1
+                    continue
+                if reply.status < 500:
+                    raise failure
+            if attempt >= READ_ATTEMPTS:
+                raise failure
+            self._pause(None, pauses, doing, failure)
+
+    def _write(
+        self,
+        request: httpx.Request,
+        expect: set[int] | frozenset[int] | None,
+        doing: str,
+        not_done: frozenset[int] | set[int],
+    ) -> Reply:
+        pauses = backoff(first=1.0)
+        while True:
+            try:
+                reply = self._send(request, doing)
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
+                raise self._network_failure(error, doing) from None
+            except httpx.TransportError as error:
+                raise self._unknown(doing, f"no answer came ({type(error).__name__})") from None
+            except _Malformed as error:
+                raise self._unknown(
+                    doing, "the answer is not valid JSON", http_status=error.status, request_id=error.request_id
+                ) from None
+            if expected(reply, expect):
+                return reply
+            failure = self._failure(reply, doing)
+            if reply.status in not_done:
+                self._pause(reply, pauses, doing, failure)
+                continue
+            if reply.status >= 500:
+                raise self._unknown(
+                    doing,
+                    error_text(reply.body) or "the service failed",
+                    http_status=reply.status,
+                    request_id=reply.request_id,
+                )
+            raise failure
+
+    def _send(self, request: httpx.Request, doing: str) -> Reply:
+        try:
+            response = self._client.send(request)
+        except httpx.UnsupportedProtocol as error:
+            raise InvalidInput(f"{doing}: {error}", hint=f"Check {self.service.url_option}.") from None
+        except httpx.DecodingError:
+            raise _Malformed(0, None) from None
+        request_id = response.headers.get("x-request-id")
+        body: Any = None
+        if response.content:
+            try:
+                body = jsonlib.loads(response.content)
+            except ValueError:
+                if says_json(response.headers) and response.is_success:
+                    raise _Malformed(response.status_code, request_id) from None
+                body = response.text
+        if isinstance(body, dict) and isinstance(body.get("request_id"), str) and body["request_id"]:
+            request_id = body["request_id"]
+        return Reply(response.status_code, body, response.headers, request_id)
+
+    def _pause(self, reply: Reply | None, pauses: Iterator[float], doing: str, failure: ApiError) -> None:
+        asked = retry_after(reply.headers) if reply is not None else None
+        pause = next(pauses)
+        # Half of it at random: otherwise all hosts of a fleet come back in the same instant.
+        pause = pause / 2 + self._random.uniform(0, pause / 2)
+        if asked is not None:
+            pause = max(pause, min(asked, LONGEST_RETRY_AFTER))
+        if self.deadline.left() <= 0 or (asked is not None and asked > self.deadline.left()):
+            raise failure
+        self.task.progress(f"{doing}: {failure.text.removeprefix(doing + ': ')}; waiting {pause:.0f} s")
+        self.deadline.sleep(pause)
+
+    def _failure(self, reply: Reply, doing: str) -> ApiError:
+        """The typed error of an answer whose status is an error."""
+        service = self.service
+        text = f"{doing}: {error_text(reply.body) or 'no reason given'}"
+        common: dict[str, Any] = {"http_status": reply.status, "request_id": reply.request_id}
+        code = reply.body.get("code") if isinstance(reply.body, dict) else None
+        if isinstance(code, str) and code:
+            common["code"] = code.lower()
+        if reply.status in (401, 403):
+            hint = (
+                f"Set {service.token_option} or {service.token_variable} to a token of {service.name} that is valid "
+                "and has the ability that this needs."
+            )
+            return Unauthorized(text, hint=hint, **common)
+        if reply.status == 404:
+            return NotFound(
+                text,
+                hint=f"Check the id, and that the token may see it: {service.name} answers 404 for both.",
+                **common,
+            )
+        if reply.status == 423:
+            return Locked(
+                text, retryable=True, hint="Wait for the running operations, or raise wait_timeout.", **common
+            )
+        if 300 <= reply.status < 400:
+            return ApiError(text, hint=f"The service redirects elsewhere: correct {service.url_option}.", **common)
+        return ApiError(text, retryable=reply.status in (429, 503), **common)
+
+    def _network_failure(self, error: httpx.TransportError, doing: str) -> ApiError:
+        reason = str(error) or type(error).__name__
+        hint = f"Check {self.service.url_option}, the network and, where one is used, proxy and ca_path."
+        return Unreachable(
+            f"{doing}: {self.service.name} cannot be reached at {self.base_url}: {reason}", retryable=True, hint=hint
         )
-    return {
-        "Authorization": f"Bearer {task.secret(token)}",
-        "Accept": "application/json",
-        "User-Agent": "rewind.database",
-    }
 
-
-def _checked_proxy(proxy: str | None, task: Task) -> str | None:
-    if not proxy:
-        return None
-    parts = urlsplit(proxy)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidInput(
-            "use proxy: it is not an http or https address", hint="Set proxy to an address such as http://host:3128."
+    def _unknown(self, doing: str, reason: str, **more: Any) -> UnknownOutcome:
+        return UnknownOutcome(
+            f"{doing}: {reason}, so it is not known whether it was done",
+            hint="Read the state back before trying again.",
+            **more,
         )
-    if parts.password:
-        task.secret(parts.password)
-    return proxy
 
 
-def _verify(ca_path: str | None, service: Service) -> ssl.SSLContext | bool:
-    if not ca_path:
-        return True
-    try:
-        return ssl.create_default_context(cafile=ca_path)
-    except OSError as error:
-        raise InvalidInput(
-            f"prepare the connection to {service.name}: {ca_path} cannot be used: {error.strerror or error}",
-            hint="Set ca_path to a file with certificates in PEM format.",
-        ) from None
+class _Malformed(Exception):
+    """An answer that says JSON and is not."""
+
+    def __init__(self, status: int, request_id: str | None) -> None:
+        super().__init__("malformed answer")
+        self.status = status
+        self.request_id = request_id
 
 
-def _checked_url(url: str, service: Service, task: Task) -> str:
-    parts = urlsplit(url or "")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise InvalidInput(
-            f"use {service.url_option}: it is not an http or https address",
-            hint=f"Set {service.url_option} to an address such as https://host/path, without user, query or fragment.",
+def require_httpx() -> None:
+    """Fail with a clear message where the library is missing."""
+    if HTTPX_ERROR is not None:
+        raise RewindError(
+            "import httpx: the Python library is missing",
+            code="missing_library",
+            hint="Install it for the Python that runs Ansible: pip install httpx.",
         )
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        task.warn(f"{service.url_option} uses http: the token of {service.name} is sent without encryption.")
-    return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")

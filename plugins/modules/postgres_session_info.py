@@ -23,7 +23,9 @@ extends_documentation_fragment:
   - rewind.database.attributes.info
 options:
   expect:
-    description: Waits until there is a session (V(some)) or none is left (V(none)).
+    description:
+      - What to wait for - a session (V(some)), or that none is left (V(none)). Sessions of this collection and of the
+        platform's own roles do not count.
     type: str
     choices: [any, some, none]
     default: any

@@ -12,13 +12,15 @@ from sandbox.postgres.model import Base, Timeline, new_id
 from sandbox.postgres.site import Site
 from sandbox.postgres.wal import parse_lsn
 
-LOG_BYTES = 64 << 20
+LOG_BYTES = 24 << 20
 """A fork that would replay more than this is worth a copy: replaying takes about 5 s a gigabyte."""
 
 
 def wanted(timeline: Timeline, lsn: int) -> bool:
-    """Whether much was written since the last copy (or since the timeline began)."""
-    return lsn - max([timeline.own_from, *(base.start for base in timeline.bases)]) > LOG_BYTES
+    """Whether much was written since the last copy (or since the timeline began): more than a copy is big, too,
+    so that copies never take more space than the log."""
+    written = lsn - max([timeline.own_from, *(base.start for base in timeline.bases)])
+    return written > max(LOG_BYTES, timeline.size or 0)
 
 
 async def take(site: Site, port: int, data: Path) -> Base:

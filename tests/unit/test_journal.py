@@ -10,7 +10,6 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.rewind.database.plugins.module_utils import _journal
@@ -18,8 +17,6 @@ from ansible_collections.rewind.database.plugins.module_utils._errors import Inv
 from ansible_collections.rewind.database.plugins.module_utils._journal import Journal, new_run_id
 from ansible_collections.rewind.database.plugins.module_utils._secrets import Masker
 from ansible_collections.rewind.database.plugins.module_utils._state import Guard
-from ansible_collections.rewind.database.tests.unit.both_ways import BothWays
-from ansible_collections.rewind.database.tests.unit.tools import call_module
 
 PASSWORD = "npg_q8Zm3Xw6Vt1Kr9Yb4Nc7"  # long and random: that it shows up nowhere is what is proven
 STRING = f"postgresql://owner:{PASSWORD}@ep-cool-frost-a1b2c3d4.eu-central-1.aws.neon.tech/tracker?sslmode=require"
@@ -233,59 +230,3 @@ def test_a_step_needs_a_name_a_phase_and_a_run(journal: Journal) -> None:
         journal.append(new_run_id("restore"), "env", "intent")
     with pytest.raises(InvalidInput, match="is no status"):
         journal.finish(run.id, "perfect")
-
-
-def _journal_module(tmp_path: Path, **options: Any) -> dict[str, Any]:
-    return call_module("run_journal", {"state_dir": str(tmp_path), "target": "tracker", **options})
-
-
-def test_the_module_keeps_a_run_from_start_to_end(tmp_path: Path) -> None:
-    """Given the module, when a run is started, written, listed, resumed and ended, each answer says how it stands."""
-    started = _journal_module(tmp_path, action="start", verb="restore", inputs={"a": 1})
-    run = started["run"]["id"]
-    assert started["changed"] is False and started["unfinished"] == []
-    written = _journal_module(
-        tmp_path, action="append", run=run, step="env", phase="intent", undo={"value": STRING}, ids={"env": "e"}
-    )
-    assert written["run"]["undo"] == [
-        {"step": "env", "phase": "intent", "undo": {"value": STRING.replace(PASSWORD, "********")}, "ids": {"env": "e"}}
-    ]
-    assert "look like secrets" in written["warnings"][0]
-    listed = _journal_module(tmp_path, action="unfinished")
-    assert listed["run"] is None and [item["id"] for item in listed["unfinished"]] == [run]
-    assert _journal_module(tmp_path, action="unfinished", run=run)["unfinished"] == []
-    resumed = _journal_module(tmp_path, action="start", verb="restore", resume=True, run=new_run_id("restore"))
-    assert resumed["run"]["id"] == run and resumed["run"]["inputs"] == {"a": 1}
-    ended = _journal_module(tmp_path, action="finish", run=run, status="stuck", error="why")
-    assert ended["run"]["status"] == "stuck"
-    assert _journal_module(tmp_path, action="read")["run"]["id"] == run
-    assert len(_journal_module(tmp_path, action="read", run=run)["entries"]) == 4
-
-
-def test_the_module_says_what_is_missing(tmp_path: Path) -> None:
-    """Given incomplete options, when the module runs, then it fails with what to set."""
-    assert "no verb" in _journal_module(tmp_path, action="start")["msg"]
-    started = _journal_module(tmp_path, action="start", verb="restore")
-    assert "no step" in _journal_module(tmp_path, action="append", run=started["run"]["id"])["msg"]
-    relative = call_module("run_journal", {"state_dir": "x/y", "target": "t", "action": "read"})
-    assert "not an absolute path" in relative["msg"]
-
-
-def test_a_token_of_the_environment_is_masked_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a token in the environment and in an error's text, when that is journalled, it is masked."""
-    monkeypatch.setenv("COOLIFY_ACCESS_TOKEN", "wonderful-tomatoes-again")
-    run = _journal_module(tmp_path, action="start", verb="restore")["run"]
-    _journal_module(
-        tmp_path, action="append", run=run["id"], step="env", phase="failed", error="wonderful-tomatoes-again"
-    )
-    assert "wonderful-tomatoes" not in Path(run["path"]).read_text()
-
-
-def test_both_ways_say_the_same(both_ways: BothWays, tmp_path: Path) -> None:
-    """Given a finished run, when it is read in the controller's process and as a module, then the results are equal."""
-    journal = Journal(tmp_path / "state", "tracker")
-    run = journal.start("restore", {"a": 1})
-    journal.append(run.id, "env", "done", ids={"x": 1})
-    options = {"action": "read", "target": "tracker", "run": run.id}
-    result = both_ways.same("run_journal", options, variables={"rewind_state_dir": str(tmp_path / "state")})
-    assert result["run"]["id"] == run.id and result["run"]["steps"]["env"]["ids"] == {"x": 1}

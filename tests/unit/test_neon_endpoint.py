@@ -176,6 +176,7 @@ def test_lost_answers_are_read_back(script: Script) -> None:
     expect_list(script, IDLE)
     script.expect("DELETE", f"{P}/endpoints/{EP}", httpx.ReadError("reset"))
     expect_list(script)
+    script.expect("GET", f"{P}/operations", {"operations": []})
     assert compute(state="absent")["changed"] is True
     assert len(script.writes()) == 3
 

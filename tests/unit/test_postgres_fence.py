@@ -18,8 +18,7 @@ from ansible_collections.rewind.database.plugins.module_utils._errors import Inv
 from ansible_collections.rewind.database.plugins.module_utils._journal import Journal
 from ansible_collections.rewind.database.plugins.module_utils._postgres import fence as fencing
 from ansible_collections.rewind.database.plugins.module_utils._postgres.fence import Fence
-from ansible_collections.rewind.database.plugins.module_utils._postgres.session import DatabaseError, connect
-from ansible_collections.rewind.database.plugins.module_utils._postgres.sessions import read_sessions
+from ansible_collections.rewind.database.plugins.module_utils._postgres.session import DatabaseError
 from ansible_collections.rewind.database.plugins.module_utils._time import lsn_number
 from ansible_collections.rewind.database.tests.unit.both_ways import BothWays, StubServer
 from ansible_collections.rewind.database.tests.unit.postgres_cluster import ADMIN, OWNER, Cluster
@@ -178,7 +177,7 @@ def test_sessions_that_may_not_be_ended_are_listed(cluster: Cluster, database: s
 
 
 def test_a_role_with_a_setting_of_its_own_is_found_out(cluster: Cluster, database: str) -> None:
-    """Given a role whose own setting goes before the database's, then the proof fails, and the message names the role."""
+    """Given a role whose own setting goes before the database's, then the proof fails and names the role."""
     with cluster.admin() as admin:
         admin.execute(f"ALTER ROLE {OWNER} IN DATABASE {database} SET default_transaction_read_only = off")
     with pytest.raises(DatabaseError, match="can still write") as caught:
@@ -268,33 +267,6 @@ def test_a_predicted_branch_is_neither_fenced_nor_listed(script: Script) -> None
     listed = call_module("postgres_session_info", given, check_mode=True)
     assert listed["sessions"] == [] and listed["count"] is None and listed["skipped_reason"]
     assert script.requests == []
-
-
-def test_sessions_are_listed_with_what_tells_that_something_was_written(cluster: Cluster, database: str) -> None:
-    """Given an application's session, it is listed, the reader is not; a write raises the id."""
-    with (
-        cluster.connect(database, application_name="tracker") as application,
-        cluster.connect(database, ADMIN),
-        connect(address(cluster, database), read_only=False) as session,
-    ):
-        first = read_sessions(session)
-        application.execute("BEGIN; INSERT INTO t VALUES (1)")
-        second = read_sessions(session)
-        application.execute("COMMIT")
-        third = read_sessions(session, ignore_self=False)
-    assert first["count"] == 1 and first["sessions"][0]["application_name"] == "tracker"
-    assert first["sessions"][0]["user"] == OWNER and first["sessions"][0]["writing"] is False
-    assert first["internal_count"] == 1 and first["read_only"] is False and first["own"] == 0
-    assert second["sessions"][0]["writing"] is True and second["sessions"][0]["state"] == "idle in transaction"
-    assert int(first["xid"]) < int(third["xid"]) and third["count"] == 2 and third["own"] == 1
-    assert first["server_started_at"] == third["server_started_at"]
-
-
-def test_the_list_says_that_a_fence_is_up(script: Script, cluster: Cluster, database: str) -> None:
-    """Given a fenced database, then the list says that new sessions are read only."""
-    change(cluster, database, fenced=True)
-    expect(script, cluster, database)
-    assert call_module("postgres_session_info", options(database))["read_only"] is True
 
 
 def test_both_ways_say_the_same(both_ways: BothWays, stub_server: StubServer, cluster: Cluster, database: str) -> None:

@@ -57,6 +57,13 @@ CONSUMER = {
 }
 OLDER = {"head": "0041_old", "schema_hash": "bb"}
 
+
+def older_schema(world: World) -> None:
+    """Another schema at the restore point, and nothing that says which commit was running then."""
+    world.migration["restore_point"] = OLDER
+    world.deployments["deployments"] = []
+
+
 REFUSALS: list[tuple[str, Change, Json]] = [
     ("restore_point_missing", lambda w: None, {"point_in_time": ""}),
     ("restore_point_missing", lambda w: None, {"point_in_time": POINT, "backup": "latest"}),
@@ -97,7 +104,7 @@ REFUSALS: list[tuple[str, Change, Json]] = [
     ("ability_missing", update("abilities", write="missing"), {"cutover": "repoint"}),
     ("ability_missing", update("abilities", deploy="missing"), {"cutover": "repoint"}),
     ("ability_missing", update("abilities", read_sensitive="missing"), {"cutover": "in_place"}),
-    ("schema_mismatch", lambda w: w.migration.update(restore_point=OLDER), {}),
+    ("schema_mismatch", lambda w: older_schema(w), {}),
     ("other_consumers", lambda w: w.consumers.append(CONSUMER), {}),
     ("passwords_not_stored", update("project", store_passwords=False), {}),
     ("targets_share", lambda w: w.other_targets.append({"target": "b", "application": w.application["uuid"]}), {}),
@@ -132,7 +139,7 @@ def test_given_ten_things_wrong_then_all_are_said_together() -> None:
     world.application["environment"][0]["duplicate"] = True
     world.consumers.append(CONSUMER)
     world.abilities["read_sensitive"] = "missing"
-    world.migration["restore_point"] = OLDER
+    older_schema(world)
     assert codes(world.plan(cutover="in_place")) == sorted(
         [
             "before_window",
@@ -176,7 +183,7 @@ ACCEPTED: list[tuple[str, Change, Json]] = [
     ("an unproven ability", update("abilities", write="unproven"), {"cutover": "repoint"}),
     ("Neon's own background work", update("project", running_operations=[{"action": "suspend_compute"}]), {}),
     ("no limit of branches", update("project", limits={"branches": -1, "root_branches": None}), {}),
-    ("another schema is accepted", lambda w: w.migration.update(restore_point=OLDER), {"accept_schema_mismatch": True}),
+    ("another schema is accepted", lambda w: older_schema(w), {"accept_schema_mismatch": True}),
     ("a commit is deployed with it", lambda w: w.migration.update(restore_point=OLDER), {"deploy_commit": "abc"}),
     ("the schema is not known yet", lambda w: w.migration.update(restore_point=None), {}),
     ("a consumer moves along", lambda w: w.consumers.append(CONSUMER), {"also_repoint": ["worker"]}),
@@ -285,10 +292,22 @@ class TestCodeAgainstData:
         world.deployments["deployments"] = []
         assert "deploy_commit=<commit>" in problem(world.plan(), "schema_mismatch")["what_to_do"]
 
-    def test_the_same_commit_with_another_schema_means_that_somebody_changed_it_by_hand(self) -> None:
+    def test_the_same_commit_ran_with_the_older_schema_so_it_fits_it(self) -> None:
         world = self.world()
         world.deployments["deployments"] = [deployment("d2", "c0ffee", "2025-01-13T14:00:00Z")]
-        assert "by hand" in problem(world.plan(), "schema_mismatch")["what_to_do"]
+        plan = world.plan()
+        assert plan["problems"] == []
+        assert any("c0ffee was running then" in line for line in plan["warnings"])
+
+    def test_another_commit_and_schemas_that_could_not_be_read_are_refused_too(self) -> None:
+        world = self.world()
+        world.migration.update(primary=None, restore_point=None)
+        assert "deploy_commit=beef01" in problem(world.plan(), "schema_mismatch")["what_to_do"]
+
+    def test_before_either_side_was_read_nothing_is_refused_yet(self) -> None:
+        world = self.world()
+        world.migration.clear()
+        assert world.plan()["problems"] == []
 
     def test_a_hash_that_is_not_known_is_not_a_difference_but_a_missing_migration_is(self) -> None:
         world = self.world()

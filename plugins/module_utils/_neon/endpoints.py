@@ -253,6 +253,7 @@ def _absent(work: Waiter, found: Json | None) -> Json:
     except UnknownOutcome:
         if work.read_back(lambda: _if(_find(work) is None, {"gone": True})) is None:
             raise
+        work.settle(work.task.params["branch_id"])
     except ApiError:
         work.known["endpoint"] = before
         raise

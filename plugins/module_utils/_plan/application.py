@@ -244,19 +244,48 @@ def commit_at(case: Case, at: datetime | None) -> str | None:
 
 
 def _code(case: Case, findings: Findings) -> None:
+    """Rule 1. What a commit expects is known from what it ran with: no API tells it.
+
+    The commit that is running now fits the data of now; one that was running at the restore point fits the data of
+    then. Only where these are two commits, or where it is not known, can the running one fail on the restored data.
+    """
     facts = code(case)
     if facts["may_migrate"]:
         findings.warn(f"The application may migrate when it is deployed: {'; '.join(facts['may_migrate'])}.")
+    same_commit = facts["fits_commit"] is not None and facts["fits_commit"] == facts["running_commit"]
     if facts["mismatch"] is None:
-        findings.warn("Whether the running code fits the data at the restore point is not known yet; it is verified.")
+        _code_unknown(case, facts, same_commit, findings)
         return
     if not facts["mismatch"]:
         return
     then, now = facts["at_point"] or {}, facts["expected"] or {}
     text = (
-        f"The schema at the restore point (migration {then.get('head') or 'none'}) is not the one that the running "
-        f"commit {facts['running_commit'] or '(unknown)'} expects (migration {now.get('head') or 'none'})"
+        f"The schema at the restore point (migration {then.get('head') or 'none'}) is not the one of now (migration "
+        f"{now.get('head') or 'none'})"
     )
+    if same_commit:
+        findings.warn(f"{text}, but the same commit {facts['running_commit']} was running then: it fits that data.")
+        return
+    _judge_commit(
+        case, facts, f"{text}, which the running commit {facts['running_commit'] or '(unknown)'} expects", findings
+    )
+
+
+def _code_unknown(case: Case, facts: Mapping[str, Any], same_commit: bool, findings: Findings) -> None:
+    """The schemas could not be compared. It was tried when the caller gives both sides, be they null."""
+    tried = "primary" in case.facts.migration and "restore_point" in case.facts.migration
+    changed = facts["fits_commit"] is not None and not same_commit
+    if tried and changed:
+        text = (
+            f"At the restore point another commit was running than now ({facts['running_commit'] or 'unknown'}), and "
+            "whether the schema has changed since cannot be read beforehand"
+        )
+        _judge_commit(case, facts, text, findings)
+    else:
+        findings.warn("Whether the running code fits the data at the restore point is not known yet; it is verified.")
+
+
+def _judge_commit(case: Case, facts: Mapping[str, Any], text: str, findings: Findings) -> None:
     deploy, fits = case.request.deploy_commit, facts["fits_commit"]
     if deploy and fits and not (fits.startswith(deploy) or deploy.startswith(fits)):
         findings.warn(f"deploy_commit is {deploy}, but at the restore point {fits} was running.")
@@ -271,6 +300,4 @@ def _which_commit(facts: Mapping[str, Any], at: datetime | None) -> str:
     accept = "accept it with accept_schema_mismatch=true"
     if fits and fits != running:
         return f"Commit {fits} was running at {describe(at)}: deploy_commit={fits} restores it too; or {accept}."
-    if fits:
-        return f"The same commit was running at {describe(at)}, so the schema was changed by hand; if so, {accept}."
     return f"Find the commit that ran at {describe(at)} and name it with deploy_commit=<commit>; or {accept}."

@@ -125,13 +125,15 @@ def list_sessions(task: Task) -> dict[str, Any]:
         # A session that made itself read only could not say what new ones start with.
         with connect(address, limits(task), read_only=False) as session:
             found = sessions.read_sessions(session, ignore_self=task.params["ignore_self"])
-        if wanted == "any" or (found["count"] > 0) == (wanted == "some"):
+        others = found["count"] - found["own"]
+        if wanted == "any" or (others > 0) == (wanted == "some"):
             return found
-        task.progress(f"{found['count']} sessions, waiting for {wanted} ({elapsed:.0f} s)")
+        task.progress(f"{others} sessions, waiting for {wanted} ({elapsed:.0f} s)")
+    waited_for = "a session" if wanted == "some" else "the last session to end"
     raise Timeout(
-        f"wait for {wanted} session of the application on {address.public()['host']}: there are {found['count']}",
+        f"wait for {waited_for} on {address.place}: there are {others} after {task.params['wait_timeout']:g} s",
         partial=found,
-        hint="Look at the application's log; it may hold or lack connections.",
+        hint="Look at the application's log: it may have no connection, or hold one that it does not use.",
     )
 
 

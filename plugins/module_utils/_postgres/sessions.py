@@ -13,8 +13,8 @@ from .session import APPLICATION_NAME, Row, Session, Statement
 # The platform's own roles: they watch every compute and are no application's.
 INTERNAL_ROLES = ("cloud_admin",)
 
-# A role without pg_read_all_stats sees of others' sessions only process, role and database: even the kind of the process
-# and when it began are NULL then.
+# A role without pg_read_all_stats sees of others' sessions only process, role and database: even the kind of the
+# process and when it began are NULL then.
 SESSIONS = """
 SELECT a.pid, a.usename AS "user", a.datname AS database,
        NULLIF(a.application_name, '') AS application_name, pg_catalog.host(a.client_addr) AS client_addr,

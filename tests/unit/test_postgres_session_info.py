@@ -1,0 +1,92 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""postgres_session_info: who is there, and what tells that something was written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from ansible_collections.rewind.database.plugins.module_utils._postgres import fence as fencing
+from ansible_collections.rewind.database.plugins.module_utils._postgres.session import connect
+from ansible_collections.rewind.database.plugins.module_utils._postgres.sessions import read_sessions
+from ansible_collections.rewind.database.tests.unit.postgres_cluster import ADMIN, OWNER, Cluster
+from ansible_collections.rewind.database.tests.unit.postgres_world import (
+    address,
+    expect,
+    options,
+)
+from ansible_collections.rewind.database.tests.unit.tools import FakeClock, Script, call_module
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> str:
+    return cluster.create_database("CREATE TABLE t (n int)")
+
+
+def test_sessions_are_listed_with_what_tells_that_something_was_written(cluster: Cluster, database: str) -> None:
+    """Given an application's session, it is listed, the reader is not; a write raises the id."""
+    with (
+        cluster.connect(database, application_name="tracker") as application,
+        cluster.connect(database, ADMIN),
+        connect(address(cluster, database), read_only=False) as session,
+    ):
+        first = read_sessions(session)
+        application.execute("BEGIN; INSERT INTO t VALUES (1)")
+        second = read_sessions(session)
+        application.execute("COMMIT")
+        third = read_sessions(session, ignore_self=False)
+    assert first["count"] == 1 and first["sessions"][0]["application_name"] == "tracker"
+    assert first["sessions"][0]["user"] == OWNER and first["sessions"][0]["writing"] is False
+    assert first["internal_count"] == 1 and first["read_only"] is False and first["own"] == 0
+    assert second["sessions"][0]["writing"] is True and second["sessions"][0]["state"] == "idle in transaction"
+    assert int(first["xid"]) < int(third["xid"]) and third["count"] == 2 and third["own"] == 1
+    assert first["server_started_at"] == third["server_started_at"]
+
+
+def test_the_list_says_that_a_fence_is_up(script: Script, cluster: Cluster, database: str) -> None:
+    """Given a fenced database, then the list says that new sessions are read only."""
+    fencing.change(address(cluster, database), fenced=True)
+    expect(script, cluster, database)
+    assert call_module("postgres_session_info", options(database))["read_only"] is True
+
+
+def test_what_is_expected_is_waited_for(
+    script: Script, cluster: Cluster, database: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given an application that connects at the third look, and later leaves, then both are waited for, no longer."""
+    sessions: list[psycopg.Connection[Any]] = []
+
+    def connect_at_the_second_pause(seconds: float) -> None:
+        clock.slept.append(seconds)
+        clock.now += seconds
+        if len(clock.slept) == 2:
+            sessions.append(cluster.connect(database))
+        if len(clock.slept) == 3:
+            sessions.pop().close()
+
+    monkeypatch.setattr(clock, "sleep", connect_at_the_second_pause)
+    expect(script, cluster, database)
+    found = call_module("postgres_session_info", options(database, expect="some"))
+    assert found["count"] == 1 and len(clock.slept) == 2
+    expect(script, cluster, database)
+    # The server may need a moment to notice that the client has gone: a look more or less.
+    assert call_module("postgres_session_info", options(database, expect="none"))["count"] == 0
+    assert len(clock.slept) >= 3
+
+
+@pytest.mark.parametrize(("wanted", "said"), [("some", "wait for a session"), ("none", "the last session to end")])
+def test_what_does_not_come_is_an_error_with_what_is_there(
+    script: Script, cluster: Cluster, database: str, clock: FakeClock, wanted: str, said: str
+) -> None:
+    """Given no session where one is expected, or one where none is, then the task fails in time, with the list."""
+    application = cluster.connect(database) if wanted == "none" else None
+    expect(script, cluster, database)
+    result = call_module("postgres_session_info", options(database, expect=wanted, wait_timeout=3))
+    assert result["failed"] and said in result["msg"] and result["error"]["code"] == "timeout"
+    assert result["partial"]["count"] == (1 if application else 0)
+    assert sum(clock.slept) == pytest.approx(3)
+    assert cluster.passwords[OWNER] not in str(result)
