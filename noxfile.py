@@ -14,6 +14,25 @@ CLONE = Path(__file__).resolve().parent
 PYTHON = CLONE / ".venv" / "bin" / "python"
 WORK = CLONE / ".nox" / "work"
 OLDEST_CORE = "ansible-core==2.19.14"
+RUN = str(CLONE / "requirements" / "run.txt")
+# What Galaxy gets, and the targets. ansible-test would take every file in bin/ for Python, and judge the sandbox and the
+# other tests, which ruff and mypy judge more strictly, by rules for code that must run inside of a module.
+COLLECTION = (
+    "galaxy.yml",
+    "README.md",
+    "CHANGELOG.md",
+    "COPYING",
+    "LICENSES",
+    "changelogs",
+    "docs",
+    "meta",
+    "playbooks",
+    "plugins",
+    "requirements.txt",
+    "roles",
+    "tests/integration/targets",
+    "tests/sanity",
+)
 
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
@@ -48,15 +67,22 @@ def collections(session: nox.Session) -> Path:
     return WORK / session.name
 
 
-def collection_tree(session: nox.Session) -> Path:
-    """A real folder `ansible_collections/rewind/database`, which ansible-test wants: what git tracks or would track."""
+def collection_tree(session: nox.Session, *parts: str) -> Path:
+    """A real folder `ansible_collections/rewind/database`, which Ansible's tools want.
+
+    It holds what git tracks or would track, of these parts of the clone only where some are named.
+    """
     tree = collections(session) / "ansible_collections" / "rewind" / "database"
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
     # Without a repository of its own ansible-test asks the clone's, which ignores this folder, and tests nothing.
     subprocess.run(["git", "init", "-q", str(tree)], check=True)
     listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=CLONE, check=True, capture_output=True, text=True
+        ["git", "ls-files", "-co", "--exclude-standard", "-z", "--", *parts],
+        cwd=CLONE,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     for name in filter(None, listed.split("\0")):
         source = CLONE / name
@@ -95,7 +121,7 @@ def sanity(session: nox.Session, python: Path, core: str) -> None:
             str(venv / "bin" / "python"), "-m", "pip", "install", "-q", core, "httpx", "psycopg[binary]", "jmespath",
             external=True,
         )  # fmt: skip
-    tree = collection_tree(session)
+    tree = collection_tree(session, *COLLECTION)
     home = WORK / "home"
     cache = home / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)

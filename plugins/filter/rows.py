@@ -15,6 +15,7 @@ def rows_moved_to(
 ) -> list[dict[str, Any]]:
     """The rows pointed to another branch; only the host of each string changes.
 
+    :param rows: of a plan, or as `rows_as_before` made them, where the connection says whether it is pooled.
     :param with_flags: give the build-time flag back too. Without it the flag is dropped, because a build-time variable
         that changes makes Coolify rebuild the image (facts of `ConfigurationDiffer`, Coolify 4.1.0 and newer).
     """
@@ -28,12 +29,17 @@ def rows_moved_to(
                 "application": application,
                 "env_key": row["key"],
                 "is_preview": bool(row.get("is_preview")),
-                "pooled": bool(row.get("pooled")),
+                "pooled": _is_pooled(row),
             },
             "is_buildtime": bool(row.get("is_buildtime")) if with_flags else False,
         }
         for row in rows
     ]
+
+
+def _is_pooled(row: Mapping[str, Any]) -> bool:
+    told = row.get("pooled")
+    return bool((row.get("connection") or {}).get("pooled") if told is None else told)
 
 
 def rows_as_before(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 from ._errors import InvalidInput, RewindError
 from ._journal import Journal, find
@@ -72,10 +73,11 @@ def _appender(task: Task, wanted: dict[str, Any]) -> Callable[..., Any]:
             f"journal the step {wanted['step']}: run {wanted['run']} has no journal below {root}",
             hint="Start the run first, with the same state_dir.",
         )
-    journal = Journal(root, path.parent.name)
+    journal = Journal(root, unquote(path.parent.name))
 
     def append(phase: str, **fields: Any) -> None:
-        journal.append(wanted["run"], wanted["step"], phase, **fields)
+        # What a service answered may hold what this task knows to be a secret and what does not look like one.
+        journal.append(wanted["run"], wanted["step"], phase, **task.scrub(fields))
 
     return append
 

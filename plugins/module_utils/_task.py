@@ -56,6 +56,9 @@ class Task(Protocol):
     def secret(self, value: str) -> str:
         """Register a value that must never be shown, and return it unchanged."""
 
+    def scrub(self, value: Any) -> Any:
+        """The same structure without any secret that this task knows by now."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
@@ -248,6 +251,9 @@ class ModuleTask:
     def secret(self, value: str) -> str:
         self._masker.add(value)
         return value
+
+    def scrub(self, value: Any) -> Any:
+        return self._masker.scrub(value)
 
 
 def run_module(spec: Spec, run: RunFunction) -> None:

@@ -107,6 +107,15 @@ plan:
   returned: success
   type: dict
   contains:
+    target:
+      description: The target.
+      type: str
+    environment:
+      description: Its environment.
+      type: str
+    now:
+      description: The instant that the plan was made for.
+      type: str
     name:
       description: What the backup is called.
       type: str

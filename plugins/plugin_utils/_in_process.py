@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import multiprocessing
+import os
 import pkgutil
 import re
+import threading
 import time
 from collections.abc import Mapping
 from types import ModuleType
@@ -44,6 +47,7 @@ except ImportError:
 
 MODULES = "ansible_collections.rewind.database.plugins.modules"
 QUIET_SECONDS = 3.0
+_WATCH_SECONDS = 0.1
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
 display = Display()
@@ -61,6 +65,28 @@ def _import_early() -> None:
 
 
 _import_early()
+_watching: set[int] = set()
+
+
+def _end_with_playbook() -> None:
+    """See to it that this worker does not outlive its ansible-playbook.
+
+    A worker has a session of its own, so what kills ansible-playbook leaves it running. It would go on writing while
+    the lock, which names ansible-playbook's process, counts as stale and lets the next run begin.
+    """
+    parent = multiprocessing.parent_process()
+    # One worker runs all items of a loop.
+    if parent is None or os.getpid() in _watching:
+        return
+    _watching.add(os.getpid())
+
+    def watch() -> None:
+        # Asked for in turns: a pipe from the parent would be held open by workers that were forked after this one.
+        while os.getppid() == parent.pid:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="rewind-watch", daemon=True).start()
 
 
 class InProcess(ActionBase):  # type: ignore[misc]  # ansible-core is not typed
@@ -72,6 +98,7 @@ class InProcess(ActionBase):  # type: ignore[misc]  # ansible-core is not typed
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
+        _end_with_playbook()
         variables = task_vars or {}
         module = self._module()
         spec: Spec = module.SPEC
@@ -189,3 +216,6 @@ class InProcessTask:
         if register_secret is not None and value:
             register_secret(value)
         return value
+
+    def scrub(self, value: Any) -> Any:
+        return self._masker.scrub(value)

@@ -7,6 +7,10 @@
 
 Runs until SIGTERM, SIGINT or `--seconds`, then prints a summary as JSON (and writes it to `--out`).
 A gap lasts from the last answer that was good to the next one that is.
+
+With `--log`, one JSON line per request: `begun` and `ended` (microseconds, UTC), `ok`, then what the application
+answered (`id`, `user`, `quest`, `status`, `updated_at`, `created`) or the `error`. A write that was acknowledged was
+committed between the two instants; of one that was not, nobody knows.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import aiohttp
 
@@ -43,8 +47,11 @@ class Gap:
 class Writer:
     """One client; `run` it, `stop` it, then read `summary`."""
 
-    def __init__(self, url: str, *, every: float = 0.05, mode: Mode = "write", timeout: float = 5.0) -> None:
+    def __init__(
+        self, url: str, *, every: float = 0.05, mode: Mode = "write", timeout: float = 5.0, log: TextIO | None = None
+    ) -> None:
         self.url = url.rstrip("/")
+        self.log = log
         self.every = every
         self.mode = mode
         self.timeout = timeout
@@ -82,20 +89,32 @@ class Writer:
         self.ended_at = _now()
 
     async def _one(self, session: aiohttp.ClientSession) -> None:
+        begun = _now("microseconds")
+        problem: str | None = None
+        answer: dict[str, Any] = {}
         try:
             if self.mode == "write":
                 async with session.post(f"{self.url}/api/progress", json={}) as response:
-                    await response.read()
-                    self._count(None if response.status == 201 else f"HTTP {response.status}")
+                    body = await response.read()
+                    if response.status == 201:
+                        answer = json.loads(body)
+                    else:
+                        problem = f"HTTP {response.status}"
             else:
                 async with session.get(f"{self.url}/api/status") as response:
                     if response.status == 200:
-                        body = await response.json()
-                        self.pids[body["pid"]] += 1
-                        self.hosts[str(body["database"]["host"])] += 1
-                    self._count(None if response.status == 200 else f"HTTP {response.status}")
+                        answer = await response.json()
+                        self.pids[answer["pid"]] += 1
+                        self.hosts[str(answer["database"]["host"])] += 1
+                    else:
+                        problem = f"HTTP {response.status}"
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            self._count(type(error).__name__)
+            problem = type(error).__name__
+        self._count(problem)
+        if self.log is not None:
+            outcome = {"ok": True, **answer} if problem is None else {"ok": False, "error": problem}
+            self.log.write(json.dumps({"begun": begun, "ended": _now("microseconds"), **outcome}) + "\n")
+            self.log.flush()
 
     def _count(self, problem: str | None) -> None:
         now = time.monotonic()
@@ -144,17 +163,19 @@ class Writer:
         }
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _now(precision: Literal["milliseconds", "microseconds"] = "milliseconds") -> str:
+    return datetime.now(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 async def _run(options: argparse.Namespace) -> dict[str, Any]:
-    writer = Writer(options.url, every=options.every, mode=options.mode, timeout=options.timeout)
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, writer.stop)
-    await writer.run(options.seconds)
-    return writer.summary()
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(options.log.open("a", encoding="utf-8")) if options.log else None
+        writer = Writer(options.url, every=options.every, mode=options.mode, timeout=options.timeout, log=log)
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, writer.stop)
+        await writer.run(options.seconds)
+        return writer.summary()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -166,6 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, help="stop after so long (default: when told)")
     parser.add_argument("--timeout", type=float, default=5.0, help="seconds that one answer may take")
     parser.add_argument("--out", type=Path, help="write the summary here, too")
+    parser.add_argument("--log", type=Path, help="append one JSON line per request to this file")
     options = parser.parse_args(arguments)
     summary = json.dumps(asyncio.run(_run(options)), indent=2)
     if options.out:

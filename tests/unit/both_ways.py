@@ -12,6 +12,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -170,6 +171,11 @@ def _environment(folder: Path) -> dict[str, str]:
     }
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: a client that refuses the server's certificate is what a test wants to see."""
+
+
 class StubServer:
     """Answers requests on loopback: a status and a body for each method and path, the same every time."""
 
@@ -199,13 +205,21 @@ class StubServer:
             def log_message(self, *_arguments: object) -> None:
                 """Nothing: the requests are remembered."""
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._scheme = "http"
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
+
+    def encrypt(self, certificate: Path, key: Path) -> None:
+        """Speak TLS from now on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self._scheme = "https"
 
     def answer(self, method: str, path: str, body: Any, status: int = 200) -> StubServer:
         """Set the answer to a request; returns the server, so that calls can be chained."""

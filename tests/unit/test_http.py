@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +17,12 @@ from ansible_collections.rewind.database.plugins.module_utils import _errors
 from ansible_collections.rewind.database.plugins.module_utils._answers import error_text, retry_after
 from ansible_collections.rewind.database.plugins.module_utils._http import READ_ATTEMPTS, Api
 from ansible_collections.rewind.database.plugins.module_utils._waiter import Deadline
+from ansible_collections.rewind.database.tests.unit.both_ways import StubServer
 from ansible_collections.rewind.database.tests.unit.tools import NEON_KEY, FakeClock, FakeTask, Script
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 URL = "http://127.0.0.1:1/api/v2"
 
@@ -218,6 +226,42 @@ def test_a_missing_certificate_file_is_named() -> None:
     """Given ca_path with no file, then the message names the option."""
     with pytest.raises(_errors.InvalidInput, match="ca_path"):
         api(base_url="https://127.0.0.1:1/api/v2", ca_path="/nonexistent/ca.pem").get("/things")
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that no authority has signed, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test")])
+    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=36500))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "ca.pem").write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    encoded = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    (folder / "key.pem").write_bytes(encoded)
+    return folder / "ca.pem", folder / "key.pem"
+
+
+def test_certificates_are_verified(tmp_path: Path, stub_server: StubServer, clock: FakeClock) -> None:
+    """Given a server with an unknown certificate, then no request reaches it; with ca_path, then one does."""
+    ca, key = certificate(tmp_path)
+    stub_server.encrypt(ca, key)
+    stub_server.answer("GET", "/api/v2/things", {"ok": 1})
+    url = f"{stub_server.url}/api/v2"
+    with pytest.raises(_errors.Unreachable, match=r"(?i)certificate"):
+        api(base_url=url).get("/things")
+    assert stub_server.requests == []
+    assert api(base_url=url, ca_path=str(ca)).get("/things").body == {"ok": 1}
 
 
 @pytest.mark.parametrize("proxy", ["host:3128", "socks5://host", "http://"])

@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 pytestmark = pytest.mark.usefixtures("clock")
 
-BACKUP = branch(NEW, "backup-1", parent_id=MAIN, parent_lsn="0/1A2B3C", parent_timestamp=POINT)
+BACKUP = branch(NEW, "backup-1", parent_id=MAIN, parent_lsn="0/01a2b3c", parent_timestamp=POINT)
 
 
 def present(**options: Any) -> Json:
@@ -89,7 +89,7 @@ def test_a_new_branch_is_made_waited_for_and_read_back(script: Script) -> None:
         {"parent": "main"},
         {"parent": MAIN, "parent_timestamp": POINT},
         {"parent_timestamp": "2025-01-13T14:25:00.0004Z"},
-        {"parent_lsn": "0/001a2b3c"},
+        {"parent_lsn": "0/1A2B3C"},
         {"endpoints": []},
         {"protected": False, "expires_at": "never"},
     ],

@@ -143,6 +143,9 @@ class FakeTask:
         self.masker.add(value)
         return value
 
+    def scrub(self, value: Any) -> Any:
+        return self.masker.scrub(value)
+
 
 def task_of(spec: Spec, options: Mapping[str, Any], *, check_mode: bool = False) -> FakeTask:
     """A task with a module's options validated and its defaults filled in, as Ansible does it."""

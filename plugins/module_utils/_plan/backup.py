@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,11 +13,11 @@ from typing import Any
 
 from .._errors import InvalidInput
 from .._time import branch_name, duration, parse_instant, rfc3339
-from .instants import instant_or_none
+from .lineage import Node, blockers
 from .parts import primary_part
 from .point import Backup, Point, known_backups
-from .primary import Primary, find_primary, in_use
-from .request import Facts, Findings, Request, read_facts, read_request
+from .primary import Primary, find_primary, in_use, report_duplicates
+from .request import Facts, Findings, Request, describe, read_facts, read_request
 from .source import Source, find_source
 from .strategies import slots, window_start
 
@@ -24,6 +25,9 @@ from .strategies import slots, window_start
 EXPIRY_MARGIN = timedelta(days=2)
 LONGEST_EXPIRY = timedelta(days=30) - timedelta(minutes=5)
 _NAME_LENGTH = 256
+# A hundred years; what is longer is a slip of the keyboard and no date either.
+_LONGEST_DAYS = 36_500
+_SAME_INSTANT = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
     facts = read_facts(params, request.target)
     wanted = _wanted(given, findings)
     primary = find_primary(facts, request, findings)
+    report_duplicates(facts, primary, request, findings)
     at = _instant(request, findings)
     plan: dict[str, Any] = {
         "target": request.target,
@@ -55,35 +60,46 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
         "reason": wanted.reason,
         "keep": wanted.keep,
         "keep_until": None if wanted.keep else rfc3339(request.now + wanted.retention),
-        "expires_at": _expiry(request, wanted),
+        "expires_at": _expiry(request, wanted, findings),
         "primary": primary_part(facts, primary) if primary else None,
         "newest": _public(newest_verified(facts)),
     }
     source = _source(request, facts, primary, at, findings) if primary else None
-    name = wanted.name or branch_name("backup", at or request.started.replace(microsecond=0))
-    plan["name"] = _free(name, facts, source, at) if wanted.name is None else name
+    name = wanted.name or _free(branch_name("backup", at or request.started.replace(microsecond=0)), facts, source, at)
+    done = _already_done(request, facts, wanted, name, at)
+    # What was found again keeps its own name, which need not be the one that a new backup would get.
+    plan["name"] = facts.tree.nodes[done["branch_id"]].name if done["done"] else name
     plan["source"] = source.public(primary is not None and source.branch_id == primary.branch_id) if source else None
-    plan["already_done"] = _already_done(request, facts, wanted, plan["name"], at)
-    if primary and not plan["already_done"]["done"]:
-        _check(request, facts, at, findings)
-    plan["slots"] = slots(facts, {"branches": 0 if plan["already_done"]["done"] else 1, "roots": 0})
+    plan["already_done"] = done
+    begun = facts.tree.named(name)
+    adds = {"branches": 0 if done["done"] or begun is not None else 1, "roots": 0}
+    if not done["done"]:
+        if begun is not None:
+            _check_found(begun, facts, source, at, findings)
+        _check(request, facts, source, at, adds, findings)
+    plan["slots"] = slots(facts, adds)
     plan["problems"] = findings.problems
     plan["warnings"] = findings.warnings
     return plan
 
 
 def _wanted(given: Mapping[str, Any], findings: Findings) -> Wanted:
-    reason = str(given.get("reason") or "").strip()
-    keep, days = bool(given.get("keep")), float(given.get("retention_days") or 7)
+    reason, keep = str(given.get("reason") or "").strip(), bool(given.get("keep"))
+    days = 7.0 if given.get("retention_days") in (None, "") else float(given["retention_days"])
     if keep and not reason:
         findings.problem("reason_missing", "A backup that is kept for good needs a reason.", 'Say -e reason="why".')
-    if days <= 0:
-        findings.problem("retention_invalid", f"A retention of {days:g} days is none.", "Say 1 day or more, or keep.")
+    if not 0 < days <= _LONGEST_DAYS:
+        findings.problem(
+            "retention_invalid",
+            f"{days:g} days are no retention.",
+            f"Say how many days it is kept, {_LONGEST_DAYS} at most, or keep it for good.",
+        )
+        days = 7.0
     name = str(given.get("name") or "").strip() or None
     if name is not None and len(name) > _NAME_LENGTH:
         findings.problem("name_too_long", f"The name has {len(name)} characters.", f"Use {_NAME_LENGTH} or fewer.")
     newer = given.get("unless_newer_than")
-    return Wanted(reason, name, keep, timedelta(days=max(days, 0)), _length(newer) if newer else None)
+    return Wanted(reason, name, keep, timedelta(days=days), None if newer in (None, "") else _length(newer))
 
 
 def _length(text: Any) -> timedelta:
@@ -93,10 +109,12 @@ def _length(text: Any) -> timedelta:
     try:
         seconds = float(value[:-1]) * unit if unit else float(value)
     except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= _LONGEST_DAYS * 86_400:
         raise InvalidInput(
             f'read the length of time "{text}": not understood',
             hint="Write seconds, or a number with s, m, h or d: 6h.",
-        ) from None
+        )
     return timedelta(seconds=seconds)
 
 
@@ -132,9 +150,16 @@ def _free(name: str, facts: Facts, source: Source | None, at: datetime | None) -
         node = facts.tree.named(candidate)
         if node is None:
             return candidate
-        if source and at and node.parent_id == source.branch_id and node.parent_at == at:
+        if source and at and _same_origin(node, source, at):
             return candidate
     raise AssertionError("there are more names than branches")
+
+
+def _same_origin(node: Node, source: Source, at: datetime | None) -> bool:
+    """Whether a branch holds what is asked for. One of now, found again by its name, is what its own run made it."""
+    if node.parent_id != source.branch_id or at is None:
+        return node.parent_id == source.branch_id
+    return node.parent_at is not None and abs(node.parent_at - at) < _SAME_INSTANT
 
 
 def newest_verified(facts: Facts) -> Backup | None:
@@ -144,13 +169,9 @@ def newest_verified(facts: Facts) -> Backup | None:
 
 def _already_done(request: Request, facts: Facts, wanted: Wanted, name: str, at: datetime | None) -> dict[str, Any]:
     """Rule 22: a backup is found again by its name, or by how new the newest one is."""
-    known = {item.name: item for item in known_backups(facts)}
-    for record in facts.backups:
-        branch = facts.by_id.get(str(record.get("branch_id")))
-        if branch is not None and record.get("verified") and branch.get("name") == name:
-            known.setdefault(name, Backup(str(branch["id"]), name, instant_or_none(record.get("at")), None, True))
-    found = known.get(name)
-    if (wanted.name or at) and found is not None and found.verified:
+    found = next((item for item in known_backups(facts) if item.name == name and item.verified), None)
+    holds_it = found is not None and (at is None or (found.at is not None and abs(found.at - at) < _SAME_INSTANT))
+    if (wanted.name or at) and found is not None and holds_it:
         return {"done": True, "why": f"the backup {name} exists and is verified", "branch_id": found.branch_id}
     newest = newest_verified(facts)
     if wanted.unless_newer_than and newest and newest.at:
@@ -164,7 +185,35 @@ def _already_done(request: Request, facts: Facts, wanted: Wanted, name: str, at:
     return {"done": False, "why": "", "branch_id": None}
 
 
-def _check(request: Request, facts: Facts, at: datetime | None, findings: Findings) -> None:
+def _check_found(node: Node, facts: Facts, source: Source | None, at: datetime | None, findings: Findings) -> None:
+    """A branch of the wanted name may be what a killed run left; anything else must not be given an expiry."""
+    known = facts.branch_facts.get(node.id) or {}
+    annotations = facts.by_id[node.id].get("annotations") or {}
+    is_backup = any(item.branch_id == node.id for item in known_backups(facts, own=False))
+    is_backup = is_backup or "backup" in (annotations.get("purpose"), known.get("purpose"))
+    told = str(annotations.get("target") or facts.target)
+    if node.id in in_use(facts):
+        why = "an application uses it"
+    elif not is_backup:
+        why = "it is no backup"
+    elif told != facts.target:
+        why = f"it is a backup of {told}"
+    elif source is not None and not _same_origin(node, source, at):
+        parent = facts.tree.parent(node.id)
+        why = f"it comes from {parent.name if parent else 'no parent'} at {describe(node.parent_at)}"
+    else:
+        return
+    findings.problem("name_taken", f"There is a branch {node.name} already: {why}.", "Choose another name.")
+
+
+def _check(
+    request: Request,
+    facts: Facts,
+    source: Source | None,
+    at: datetime | None,
+    adds: Mapping[str, int],
+    findings: Findings,
+) -> None:
     start = window_start(request, facts)
     if at is not None and start is not None and at < start:
         findings.problem(
@@ -172,10 +221,22 @@ def _check(request: Request, facts: Facts, at: datetime | None, findings: Findin
             f"{rfc3339(at)} lies before the history window, which begins at {rfc3339(start)}.",
             "Choose a later instant.",
         )
-    counted = slots(facts, {"branches": 1, "roots": 0})["branches"]
-    if counted["limit"] is not None and counted["free"] < 1:
+    node = facts.tree.get(source.branch_id) if source else None
+    if node is not None and node.expires_at is not None:
+        findings.problem(
+            "source_expires",
+            f"The branch {node.name} expires at {describe(node.expires_at)}, and Neon makes no branch from such a one.",
+            f"Clear the expiry of {node.name} in the Neon console, then run this again.",
+        )
+    counted = slots(facts, adds)["branches"]
+    if counted["limit"] is not None and counted["free"] < counted["adds"]:
         used = in_use(facts)
-        idle = [str(item.get("name")) for item in facts.branches if item["id"] not in used and not item.get("children")]
+        idle = [
+            item.name
+            for _depth, item in facts.tree.rows()
+            if not blockers(facts.tree, item.id, in_use=used)
+            and not (facts.branch_facts.get(item.id) or {}).get("pinned")
+        ]
         named = f" (nothing uses {', '.join(idle[:5])})" if idle else ""
         findings.problem(
             "no_slot",
@@ -191,8 +252,15 @@ def _check(request: Request, facts: Facts, at: datetime | None, findings: Findin
             )
 
 
-def _expiry(request: Request, wanted: Wanted) -> str | None:
+def _expiry(request: Request, wanted: Wanted, findings: Findings) -> str | None:
+    """The backstop; none where it would end the backup before its retention does (rule 8)."""
     if wanted.keep:
+        return None
+    if wanted.retention >= LONGEST_EXPIRY:
+        findings.warn(
+            f"Neon takes an expiry of {LONGEST_EXPIRY.days + 1} days at most, so this backup gets none: it must be "
+            "deleted after its retention."
+        )
         return None
     return rfc3339(request.now + min(wanted.retention + EXPIRY_MARGIN, LONGEST_EXPIRY))
 

@@ -83,16 +83,23 @@ def _resolved(recorded: Mapping[str, Any], facts: Facts) -> Point:
     at = instant_or_none(recorded.get("utc"))
     backup = None
     if recorded.get("kind") == "backup":
-        backup = next((item for item in known_backups(facts) if item.name == recorded.get("backup")), None)
+        backups = known_backups(facts, own=False)
+        backup = next((item for item in backups if item.name == recorded.get("backup")), None)
     return Point(str(recorded.get("kind") or "time"), at, recorded.get("lsn"), backup)
 
 
-def known_backups(facts: Facts) -> list[Backup]:
-    """The backups that exist as branches, newest first: by their record, or by their name."""
+def known_backups(facts: Facts, *, own: bool = True) -> list[Backup]:
+    """The backups that exist as branches, newest first: by their record, or by their name.
+
+    :param own: leave out what is known to be another target's: two targets may share one project.
+    """
     records = {str(item.get("branch_id") or item.get("id")): item for item in facts.backups}
     found = []
     for branch in facts.branches:
         branch_id = str(branch["id"])
+        told = (records.get(branch_id) or {}).get("target") or (branch.get("annotations") or {}).get("target")
+        if own and told not in (None, "", facts.target):
+            continue
         name = parse_branch_name(str(branch.get("name") or ""))
         if branch_id in records or (name is not None and name[0] == "backup"):
             found.append(_backup(branch, records.get(branch_id) or {}, facts))
@@ -116,7 +123,8 @@ def _backup_point(wanted: str, facts: Facts, findings: Findings) -> Point | None
     if wanted == "latest":
         found = known[0] if known else None
     else:
-        found = next((item for item in known if wanted in (item.name, item.branch_id)), None)
+        # One that is named may be another target's: who names it means it.
+        found = next((item for item in known_backups(facts, own=False) if wanted in (item.name, item.branch_id)), None)
     if found is None:
         _unknown_backup(wanted, known, facts, findings)
         return None

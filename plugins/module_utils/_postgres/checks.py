@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._errors import InvalidInput
 from .._records import search
@@ -105,7 +105,7 @@ class Context:
     ways: Sequence[bool] = (False, True)
 
 
-Answer = list[Row] | DatabaseError
+Answer: TypeAlias = "list[Row] | DatabaseError"
 
 
 def run_checks(session: Session, checks: Iterable[Check], context: Context) -> list[Outcome]:

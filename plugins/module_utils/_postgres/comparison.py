@@ -130,7 +130,7 @@ def _head(manifest: Manifest) -> str | None:
 
 
 def _major(manifest: Manifest) -> str:
-    return str(manifest.get("server_version", "")).split(".")[0]
+    return str(manifest.get("server_version", "")).partition(".")[0]
 
 
 def _rows(manifest: Manifest) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from .._errors import InvalidInput, RewindError
@@ -36,7 +36,7 @@ else:
 
 APPLICATION_NAME = "rewind"
 Row = dict[str, Any]
-Statement = tuple[str, Sequence[Any] | None]
+Statement: TypeAlias = "tuple[str, Sequence[Any] | None]"
 
 # What other drivers write for libpq's sslmode: ssl=true (JDBC), sslmode=no-verify (node-postgres).
 _OTHER_SSL = {"true": "require", "no-verify": "require"}

@@ -1,0 +1,294 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The collection as a whole: every module has all of its parts, and what is installed works without the rest."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CLONE = Path(__file__).resolve().parents[2]
+COLLECTION = "ansible_collections.rewind.database"
+MODULES = sorted(path.stem for path in (CLONE / "plugins" / "modules").glob("*.py") if path.stem != "__init__")
+ROLES = sorted(path.name for path in (CLONE / "roles").iterdir() if (path / "tasks").is_dir())
+INSTALLED = ("meta", "plugins", "roles", "playbooks")
+LICENCE = """\
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""
+ACTION_FILE = f"""\
+{LICENCE}
+from __future__ import annotations
+
+from {COLLECTION}.plugins.plugin_utils._in_process import InProcess as ActionModule
+
+__all__ = ["ActionModule"]
+"""
+# The option of a service that says where it is: a module that has it talks to that service.
+SERVICES = {"neon": "neon_api_url", "coolify": "coolify_api_url"}
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def documentation(module: str) -> dict[str, Any]:
+    """The module's own documentation, without its fragments."""
+    found = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}").DOCUMENTATION
+    return dict(yaml.safe_load(found))
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """The files that are in the repository, or would be."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z", "--", *patterns],
+        cwd=CLONE,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return [CLONE / name for name in listed.split("\0") if name and (CLONE / name).is_file()]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The absolute names of all that a file imports, at any depth in it."""
+    package = path.relative_to(CLONE).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            yield ".".join(filter(None, (base, node.module)))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_its_action_file(module: str) -> None:
+    """Given a module, then its action file exists and says nothing but the shared class."""
+    assert (CLONE / "plugins" / "action" / f"{module}.py").read_text(encoding="utf-8") == ACTION_FILE
+
+
+def test_no_action_file_is_left_over() -> None:
+    """Given the action files, then each one belongs to a module."""
+    assert {path.stem for path in (CLONE / "plugins" / "action").glob("*.py")} - {"__init__"} == set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_documented(module: str) -> None:
+    """Given a module, then it has all parts of a documentation, its name, an author and the version it came with."""
+    loaded = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}")
+    said = documentation(module)
+    assert said["module"] == module
+    assert said["short_description"] and not said["short_description"].endswith(".")
+    assert said["author"] and said["description"]
+    assert f"rewind.database.{module}:" in loaded.EXAMPLES
+    assert yaml.safe_load(loaded.RETURN)["elapsed"]
+    assert "rewind.database.attributes" in " ".join(said["extends_documentation_fragment"])
+
+
+def test_the_versions_agree() -> None:
+    """Given the version of the collection, then no plugin came later, and the changelog speaks of it."""
+    version = load(CLONE / "galaxy.yml")["version"]
+    for module in MODULES:
+        assert documentation(module)["version_added"] <= version, module
+    for path in (CLONE / "plugins" / "filter").glob("*.yml"):
+        assert load(path)["DOCUMENTATION"]["version_added"] <= version, path.name
+    # A release takes the fragments into changelogs/changelog.yaml; before the first there is one of its name.
+    released = CLONE / "changelogs" / "changelog.yaml"
+    assert (CLONE / "changelogs" / "fragments" / f"{version}.yml").exists() or version in load(released)["releases"]
+
+
+@pytest.mark.parametrize("group", sorted(SERVICES))
+def test_an_action_group_holds_the_modules_of_its_service(group: str) -> None:
+    """Given a service, then its action group is exactly the modules that have the option with its address."""
+    groups = load(CLONE / "meta" / "runtime.yml")["action_groups"]
+    having = [
+        module
+        for module in MODULES
+        if SERVICES[group] in importlib.import_module(f"{COLLECTION}.plugins.modules.{module}").SPEC.arguments
+    ]
+    assert groups[group] == having
+
+
+def test_there_are_no_other_action_groups() -> None:
+    """Given the metadata, then there is a group for each service, and no other."""
+    assert set(load(CLONE / "meta" / "runtime.yml")["action_groups"]) == set(SERVICES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_unit_tests_and_a_target(module: str) -> None:
+    """Given a module, then a unit test calls it by its name, and an integration target uses it and asserts something."""
+    unit = [path for path in (CLONE / "tests" / "unit").glob("test_*.py") if path.name != "test_meta.py"]
+    called = re.compile(rf"""["'/]{module}["']|modules import .*\b{module}\b|modules\.{module}\b""")
+    assert any(called.search(path.read_text(encoding="utf-8")) for path in unit), "no unit test calls it"
+    target = CLONE / "tests" / "integration" / "targets" / module
+    tasks = load(target / "tasks" / "main.yml")
+    used = {key for task in tasks for key in task}
+    assert {f"rewind.database.{module}", "ansible.builtin.assert"} <= used
+    # The convention: what is missing is named, and check mode is tried.
+    assert any(task.get("ignore_errors") for task in tasks), "nothing is asked in a wrong way"
+    assert any(task.get("check_mode") for task in tasks), "check mode is not tried"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_is_described(role: str) -> None:
+    """Given a role, then it has a page that names it, and its argument spec says of each option what it is."""
+    folder = CLONE / "roles" / role
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# rewind.database.{role}\n")
+    main = load(folder / "meta" / "argument_specs.yml")["argument_specs"]["main"]
+    for name, option in main["options"].items():
+        assert option["description"] and option["type"], name
+        assert name.startswith(f"{role}_"), name
+    for name in re.findall(rf"`({role}_\w+)`", page):
+        assert name in main["options"] or name == f"{role}_result", f"the page speaks of {name}, which is no option"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_roles_defaults_and_options_agree(role: str) -> None:
+    """Given a role, then what has a default is an option, and an option that is not required has a default.
+
+    A default that is a constant is documented as what it is; one that is computed is not documented as a constant.
+    """
+    defaults = load(CLONE / "roles" / role / "defaults" / "main.yml") or {}
+    main = load(CLONE / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]["main"]
+    options = main["options"]
+    assert set(defaults) <= set(options)
+    assert {name for name, option in options.items() if not option.get("required")} <= set(defaults)
+    for name, value in defaults.items():
+        if isinstance(value, str) and "{{" in value:
+            assert "default" not in options[name], f"{name} is computed; its documented default would hide that"
+        else:
+            assert "default" in options[name], f"{name} has the default {value!r}, which is not documented"
+            assert options[name]["default"] == value, name
+
+
+def test_modules_and_what_they_are_made_of_import_nothing_above_them() -> None:
+    """Given the plugins, then module_utils know no plugin, nothing knows the sandbox, and the sandbox only itself."""
+    for path in tracked("plugins/*.py"):
+        for name in imports(path):
+            assert name.split(".")[0] not in ("sandbox", "tests", "demo"), f"{path}: {name}"
+    utils = f"{COLLECTION}.plugins.module_utils"
+    for path in tracked("plugins/module_utils/*.py"):
+        for name in imports(path):
+            if name.startswith("ansible_collections"):
+                assert name.startswith(utils), f"{path}: {name}"
+            elif name.startswith("plugins"):
+                assert name.startswith("plugins.module_utils"), f"{path}: {name}"
+            else:
+                assert not name.startswith("ansible.") or name.startswith("ansible.module_utils"), f"{path}: {name}"
+    for path in tracked("sandbox/*.py"):
+        for name in imports(path):
+            assert name.split(".")[0] not in ("ansible", "ansible_collections", "plugins", "tests"), f"{path}: {name}"
+
+
+def test_every_source_file_says_its_licence() -> None:
+    """Given a Python file, then its header names the owner and the licence."""
+    missing = [
+        str(path.relative_to(CLONE))
+        for path in tracked("plugins/*.py", "sandbox/*.py", "tests/*.py", "demo/*.py")
+        if path.stat().st_size and LICENCE not in path.read_text(encoding="utf-8")
+    ]
+    assert missing == []
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder with the collection installed from its artifact, as a user's would be."""
+    folder = tmp_path_factory.mktemp("installed")
+    source = folder / "source"
+    for path in tracked():
+        target = source / path.relative_to(CLONE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    run(folder, "ansible-galaxy", "collection", "build", str(source), "--output-path", str(folder))
+    artifact = next(folder.glob("rewind-database-*.tar.gz"))
+    run(folder, "ansible-galaxy", "collection", "install", str(artifact), "-p", str(folder / "collections"), "--force")
+    shutil.rmtree(source)
+    return folder
+
+
+def run(folder: Path, command: str, *arguments: str, **environment: str) -> str:
+    """A command of Ansible's, with nothing of the clone or of this process's settings in its reach.
+
+    `-P` and no site folder's .pth: the clone's own collection must not be found in place of the installed one.
+    """
+    isolated = "import sys, runpy; sys.path[:] = [p for p in sys.path if 'ansible_collections' not in p and not p.endswith('.collections')]; "
+    script = shutil.which(command, path=str(Path(sys.executable).parent))
+    assert script, command
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-P",
+            "-c",
+            f"{isolated}sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')",
+            script,
+            *arguments,
+        ],
+        cwd=folder,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_COLLECTIONS_PATH": str(folder / "collections"),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[WARNING]" not in done.stderr or "implicit localhost" in done.stderr, done.stderr
+    return done.stdout
+
+
+def test_the_artifact_holds_what_is_needed_and_nothing_of_the_workshop(installed: Path) -> None:
+    """Given the artifact, then it has plugins, roles, playbooks and pages, and no tests, sandbox or settings."""
+    with tarfile.open(next(installed.glob("*.tar.gz"))) as archive:
+        top = {name.split("/")[0] for name in archive.getnames()}
+    assert {*INSTALLED, "README.md", "CHANGELOG.md", "COPYING", "LICENSES"} <= top
+    assert not top & {"bin", "sandbox", "tests", "demo", "benchmarks", "inventory", "requirements", "ansible.cfg"}
+    assert not [name for name in top if name.startswith(".")]
+
+
+def test_the_installed_collection_documents_every_module(installed: Path) -> None:
+    """Given only what is installed, then ansible-doc shows every module with the options of its fragments."""
+    shown: Mapping[str, Any] = json.loads(
+        run(installed, "ansible-doc", "-j", *(f"rewind.database.{m}" for m in MODULES))
+    )
+    assert sorted(shown) == [f"rewind.database.{module}" for module in MODULES]
+    where = str(installed / "collections")
+    for module in MODULES:
+        doc = shown[f"rewind.database.{module}"]["doc"]
+        assert doc["filename"].startswith(where), "another collection than the installed one was read"
+        spec = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}").SPEC
+        assert set(doc["options"]) == set(spec.arguments), module
+
+
+@pytest.mark.parametrize("playbook", sorted(path.stem for path in (CLONE / "playbooks").glob("*.yml")))
+def test_the_installed_playbooks_are_found_by_their_full_name(installed: Path, playbook: str) -> None:
+    """Given meta/, plugins/, roles/ and playbooks/ and nothing else, then a playbook and all it uses is found."""
+    folder = installed / "collections" / "ansible_collections" / "rewind" / "database"
+    for path in folder.iterdir():
+        if path.name not in (*INSTALLED, "MANIFEST.json", "FILES.json"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    inventory = installed / "hosts.yml"
+    inventory.write_text("rewind_targets:\n  hosts:\n    tracker:\n", encoding="utf-8")
+    shown = run(installed, "ansible-playbook", "-i", str(inventory), f"rewind.database.{playbook}", "--syntax-check")
+    assert f"playbook: rewind.database.{playbook}" in shown or "playbook:" in shown
