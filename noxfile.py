@@ -180,6 +180,12 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def long(session: nox.Session) -> None:
+    """What the default sessions leave out for its length: a controller killed at every line of its journal."""
+    in_venv(session, "pytest", "tests/faults", "-m", "long", "--durations=5", *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def integration(session: nox.Session) -> None:
     """A target per module, by Ansible's convention, against the sandbox."""
     tests(session, "integration")
@@ -188,7 +194,7 @@ def integration(session: nox.Session) -> None:
 @nox.session
 def ansible_lint(session: nox.Session) -> None:
     """ansible-lint, production profile."""
-    session.install("-q", "ansible-lint==26.10.1", OLDEST_CORE, "jmespath")
+    session.install("-q", "-r", RUN, "ansible-lint==26.10.1")
     tree = collection_tree(session)
     session.chdir(tree)
     session.run(
@@ -200,12 +206,11 @@ def ansible_lint(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """antsibull-docs lint of every plugin and role; the changelog."""
-    session.install("-q", "antsibull-docs==2.28.0", "antsibull-changelog==0.36.0", OLDEST_CORE, "httpx", "jmespath")
+    session.install("-q", "-r", RUN, "antsibull-docs==2.28.0", "antsibull-changelog==0.36.0")
     tree = collection_tree(session)
     session.chdir(tree)
-    session.run(
-        "antsibull-docs", "lint-collection-docs", "--plugin-docs", ".", env={"ANSIBLE_COLLECTIONS_PATH": str(collections(session))}
-    )
+    where = {"ANSIBLE_COLLECTIONS_PATH": str(collections(session)), "HOME": str(WORK / "home")}
+    session.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", ".", env=where)
     session.run("antsibull-changelog", "lint")
 
 
@@ -224,10 +229,11 @@ def sanity_newest(session: nox.Session) -> None:
 @nox.session
 def galaxy(session: nox.Session) -> None:
     """The collection as Galaxy would import it."""
-    session.install("-q", "galaxy-importer==0.4.44", OLDEST_CORE)
+    session.install("-q", "-r", RUN, "galaxy-importer==0.4.44")
     tree = collection_tree(session)
     session.chdir(tree)
-    out = WORK / "build"
+    out = collections(session) / "build"
+    shutil.rmtree(out, ignore_errors=True)
     session.run("ansible-galaxy", "collection", "build", "--force", "--output-path", str(out))
     artifact = next(out.glob("rewind-database-*.tar.gz"))
     session.run("python", "-m", "galaxy_importer.main", str(artifact), env={"HOME": str(WORK / "home")})

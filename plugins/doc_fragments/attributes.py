@@ -18,7 +18,8 @@ attributes:
       - Nothing is sent that could change state. What does not exist yet is returned in the usual shape, with
         ids that read C(predicted:<kind>/<name>); every id option of this collection accepts such an id.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description:
+      - Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
     support: full
 """
 
@@ -32,7 +33,8 @@ attributes:
     details:
       - This module never changes anything, so it does the same in check mode.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description:
+      - Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
     support: N/A
     details:
       - This module never changes anything.

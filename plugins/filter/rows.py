@@ -19,22 +19,29 @@ def rows_moved_to(
     :param with_flags: give the build-time flag back too. Without it the flag is dropped, because a build-time variable
         that changes makes Coolify rebuild the image (facts of `ConfigurationDiffer`, Coolify 4.1.0 and newer).
     """
-    return [
-        {
-            "key": row["key"],
-            "is_preview": bool(row.get("is_preview")),
-            "connection": {
-                "project_id": project_id,
-                "branch_id": branch_id,
-                "application": application,
-                "env_key": row["key"],
-                "is_preview": bool(row.get("is_preview")),
-                "pooled": _is_pooled(row),
-            },
-            "is_buildtime": bool(row.get("is_buildtime")) if with_flags else False,
-        }
-        for row in rows
-    ]
+    return [_moved(row, project_id, branch_id, application, with_flags) for row in rows]
+
+
+def _moved(
+    row: Mapping[str, Any], project_id: str, branch_id: str, application: str, with_flags: bool
+) -> dict[str, Any]:
+    key, is_preview = row["key"], bool(row.get("is_preview"))
+    moved: dict[str, Any] = {
+        "key": key,
+        "is_preview": is_preview,
+        "connection": {
+            "project_id": project_id,
+            "branch_id": branch_id,
+            "application": application,
+            "env_key": key,
+            "is_preview": is_preview,
+            "pooled": _is_pooled(row),
+        },
+    }
+    if row.get("is_buildtime"):
+        # Left out, a flag stays as it is: of another application's row it is not known, and could not be given back.
+        moved["is_buildtime"] = with_flags
+    return moved
 
 
 def _is_pooled(row: Mapping[str, Any]) -> bool:

@@ -76,7 +76,17 @@ def _finish(book: Journal, params: dict[str, Any]) -> Run:
 
 
 def _read(book: Journal, params: dict[str, Any]) -> Run | None:
-    return book.read(params["run"]) if params["run"] else book.latest(params["verb"])
+    if params["run"] is None:
+        return book.latest(params["verb"])
+    run = book.read(params["run"])
+    # In check mode a run has no journal. Else an empty answer would look like a run that has done nothing.
+    if book.write and not run.entries:
+        raise InvalidInput(
+            f"read the journal of run {run.id}: there is none at {run.path}",
+            code="no_journal",
+            hint="Check run, target and state_dir; without its journal a run can be neither continued nor undone.",
+        )
+    return run
 
 
 def _step(params: dict[str, Any]) -> str:

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from ._errors import InvalidInput, Refused
 from ._state import Guard, Lines, append_line, file_name, read_lines
@@ -333,11 +332,6 @@ def _between(began: str, ended: str) -> float | None:
     except InvalidInput:
         return None
     return round(span.total_seconds(), 3)
-
-
-def targets(root: Path) -> Iterable[str]:
-    """The names of all targets that have journals."""
-    return [unquote(folder.name) for folder in sorted((root / "journal").glob("*")) if folder.is_dir()]
 
 
 def find(root: Path, run: str) -> Path | None:

@@ -116,8 +116,8 @@ def keyed_hash(value: str, state_dir: str | Path | None, *, write: bool) -> str:
     """Twelve hexadecimal digits that tell two secrets apart and give nothing away: HMAC-SHA256 with a key file.
 
     The key is ``<state_dir>/hash.key``, made with mode 0600 on first use when ``write`` is true. Without a folder, or
-    without a key and with ``write`` false (check mode), a key of this run is used: such a hash can be compared only with
-    others of the same run.
+    without a key and with ``write`` false (check mode), a key of this run is used: such a hash can be compared only
+    with others of the same run.
     """
     key = _key(Path(state_dir).expanduser() if state_dir else None, write)
     return hmac.new(key, value.encode(), hashlib.sha256).hexdigest()[:12]

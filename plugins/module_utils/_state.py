@@ -29,7 +29,7 @@ _FILE_MODE = 0o600
 _NAME_LIMIT = 200
 
 # What a secret's key is called, and what is called like one without being one: a variable's name, a hash, a flag.
-_SECRET_KEY = re.compile(r"(?i)(^|[_-])(password|passwd|pwd|secret|token|api_?key|authorization|connection_string)s?$")
+_SECRET_KEY = re.compile(r"(?i)((^|_)pwd|password|passwd|secret|token|api_?key|authorization|connection_?string)s?$")
 _SECRET_TEXT = re.compile(
     r"\b(?:napi|npg|sk|ghp|glpat|xox[abp])[_-][A-Za-z0-9_-]{12,}"  # prefixed tokens, Neon's among them
     r"|\b\d+\|[A-Za-z0-9]{40,}\b"  # Laravel Sanctum, which Coolify uses

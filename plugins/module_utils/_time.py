@@ -259,28 +259,6 @@ def _with_offset(local: datetime) -> str:
     return local.isoformat(sep=" ")
 
 
-def check_bounds(
-    point: datetime, *, window_start: datetime | None = None, created_at: datetime | None = None, branch: str = ""
-) -> None:
-    """Refuse an instant that lies before the history window, or before the branch existed.
-
-    :param window_start: the first instant that the project's history still holds.
-    :param created_at: when the branch was made (rule 3: an earlier point belongs to its parent).
-    :raises InvalidInput: naming both instants.
-    """
-    if window_start is not None and point < window_start:
-        raise InvalidInput(
-            f"use the restore point {rfc3339(point)}: the history window begins only at {rfc3339(window_start)}",
-            hint="Choose a later point, or restore from a backup that is old enough.",
-        )
-    if created_at is not None and point < created_at:
-        raise InvalidInput(
-            f"use the restore point {rfc3339(point)}: the branch {branch or 'asked for'} was made only at "
-            f"{rfc3339(created_at)}",
-            hint="Name the branch that held the data at that time with source_branch.",
-        )
-
-
 def rfc3339(instant: datetime) -> str:
     """The instant in UTC with a Z, with microseconds where it has a fraction: never rounded."""
     text = instant.astimezone(UTC).replace(tzinfo=None).isoformat()

@@ -135,7 +135,9 @@ plan:
       description: Until when it is kept; null for good.
       type: str
     expires_at:
-      description: When Neon deletes it by itself - the retention and a margin, 30 days at most; or null.
+      description:
+        - When Neon deletes it by itself - the retention and a margin, 30 days at most.
+        - Null for a backup that is kept for longer than that; only a cleanup deletes it.
       type: str
     newest:
       description: The newest verified backup - C(branch_id), C(name), C(at) - or null.

@@ -94,7 +94,6 @@ class InProcess(ActionBase):  # type: ignore[misc]  # ansible-core is not typed
 
     _supports_async = True
     _supports_check_mode = True
-    _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)

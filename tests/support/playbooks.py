@@ -62,9 +62,12 @@ class Played:
     @property
     def message(self) -> str:
         """The message of the last task that failed, on one line; empty where none did."""
-        found = _FATAL.findall(self.stdout)
-        shown = yaml.safe_load(found[-1]) if found else None
-        return " ".join(str(shown.get("msg", "")).split()) if isinstance(shown, dict) else ""
+        return _message(_FATAL.findall(self.stdout))
+
+    def message_of(self, host: str) -> str:
+        """The message of the last task that failed on this host, on one line; empty where none did."""
+        found = re.findall(_FATAL.pattern.replace(r"\[[^\]]+\]", re.escape(f"[{host}]")), self.stdout, re.MULTILINE)
+        return _message(found)
 
     @property
     def tasks(self) -> list[str]:
@@ -87,6 +90,11 @@ class Played:
 
     def __str__(self) -> str:
         return f"{' '.join(self.command)}: {self.returncode} after {self.seconds:.1f} s"
+
+
+def _message(found: list[str]) -> str:
+    shown = yaml.safe_load(found[-1]) if found else None
+    return " ".join(str(shown.get("msg", "")).split()) if isinstance(shown, dict) else ""
 
 
 class Playbooks:

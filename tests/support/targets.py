@@ -39,6 +39,7 @@ class Target:
 
     def __init__(self, name: str, facts: dict[str, Any], sandbox: SandboxProcess) -> None:
         self.name = name
+        self.facts = facts
         self.project = str(facts["neon_project_id"])
         self.application = str(facts["coolify_application"])
         self.url = str(facts["application_url"])

@@ -14,9 +14,19 @@ import pytest
 import yaml
 from ansible_collections.rewind.database.plugins.modules import backup_plan
 from ansible_collections.rewind.database.tests.unit.both_ways import BothWays
-from ansible_collections.rewind.database.tests.unit.plan_world import MAIN, NOW, POINT, World, branch, codes, problem
+from ansible_collections.rewind.database.tests.unit.plan_world import (
+    MAIN,
+    NOW,
+    POINT,
+    World,
+    branch,
+    codes,
+    cutover,
+    env_row,
+    problem,
+)
 from ansible_collections.rewind.database.tests.unit.tools import call_module
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 Json = dict[str, Any]
@@ -78,13 +88,16 @@ def test_a_backup_of_an_instant_is_named_after_it() -> None:
 
 
 @given(days=st.floats(min_value=0.01, max_value=3650, allow_nan=False))
+@example(days=29.9)
+@example(days=90.0)
 def test_neon_never_deletes_a_backup_before_its_day(days: float) -> None:
-    """Given any retention, then the backstop comes after it, or at Neon's limit of 30 days where that is sooner."""
+    """Given any retention, then the backstop comes after it and within Neon's 30 days, or there is none."""
     made = plan(World(), retention_days=days)
-    now = datetime.fromisoformat(NOW)
-    keep, expires = (datetime.fromisoformat(made[key]) for key in ("keep_until", "expires_at"))
-    assert now < expires < now + timedelta(days=30)
-    assert expires > keep or days > 27
+    now, keep = datetime.fromisoformat(NOW), datetime.fromisoformat(made["keep_until"])
+    if made["expires_at"] is None:
+        assert days > 29.9
+    else:
+        assert keep <= datetime.fromisoformat(made["expires_at"]) < now + timedelta(days=30)
 
 
 def test_a_backup_that_is_kept_for_good_has_no_end_and_needs_a_reason() -> None:
@@ -128,6 +141,9 @@ def test_none_is_made_when_the_newest_is_new_enough(newer: str, done: bool) -> N
         ({"point_in_time": "2025-01-13T16:00:00Z"}, "restore_point_future"),
         ({"point_in_time": "2025-01-02T00:00:00Z"}, "before_window"),
         ({"retention_days": -1}, "retention_invalid"),
+        ({"retention_days": 0}, "retention_invalid"),
+        ({"retention_days": float("nan")}, "retention_invalid"),
+        ({"retention_days": 1e9}, "retention_invalid"),
         ({"name": "x" * 300}, "name_too_long"),
     ],
 )
@@ -146,10 +162,143 @@ def test_all_problems_are_found_together() -> None:
     assert codes(plan(world, keep=True)) == ["ability_missing", "no_slot", "reason_missing"]
 
 
-def test_a_length_of_time_that_cannot_be_read_fails_the_task() -> None:
-    """Given a length that is none, then the task fails and quotes it."""
-    result = call_module("backup_plan", options(World(), unless_newer_than="a while"))
-    assert result["failed"] and '"a while"' in result["msg"] and "6h" in result["msg"]
+@pytest.mark.parametrize("text", ["a while", "-6h", "nan", "inf", "1e300d", "6 hours", "h"])
+def test_a_length_of_time_that_cannot_be_read_fails_the_task(text: str) -> None:
+    """Given a length that is none, then the task fails and quotes it; it is never taken for "make one"."""
+    result = call_module("backup_plan", options(World(), unless_newer_than=text))
+    assert result["failed"] and f'"{text}"' in result["msg"] and "6h" in result["msg"]
+
+
+def test_nothing_can_be_new_enough_for_a_length_of_nought() -> None:
+    """Given a limit of 0 seconds, then a new one is made."""
+    assert not plan(with_backup("backup-20250113-142500", POINT), unless_newer_than="0")["already_done"]["done"]
+
+
+def test_a_backup_that_is_found_again_keeps_its_own_name() -> None:
+    """Given one that is new enough, then the plan names that one, and not what a new one would have been called."""
+    found = plan(with_backup("before-42", POINT), unless_newer_than="2h")
+    assert found["name"] == "before-42" and found["already_done"]["branch_id"] == "br-backup-b1"
+
+
+@pytest.mark.parametrize("where", ["record", "annotation"])
+def test_the_backup_of_another_target_in_the_project_is_not_this_ones(where: str) -> None:
+    """Given a verified backup of another target, then it is neither new enough, nor latest, nor this one's by name."""
+    world = with_backup("backup-20250113-142500", POINT)
+    world.backups[0]["target"] = "shop" if where == "record" else None
+    world.branches[1]["annotations"] = {"tool": "rewind.database", "purpose": "backup", "target": "shop"}
+    made = plan(world, unless_newer_than="2h")
+    assert made["newest"] is None and not made["already_done"]["done"]
+    taken = plan(world, name="backup-20250113-142500")
+    assert not taken["already_done"]["done"]
+    assert "backup of shop" in problem(taken, "name_taken")["message"]
+    # Restoring: the latest is of this target; one that is named is meant.
+    assert codes(world.plan(backup="latest")) == ["backup_unknown"]
+    named = world.plan(backup="backup-20250113-142500")
+    assert named["problems"] == [] and named["restore_point"]["backup"] == "backup-20250113-142500"
+
+
+def test_the_primary_is_found_by_its_host_and_not_by_its_name() -> None:
+    """Given an application whose string leads to another branch than main, then that one is backed up."""
+    world = World().add(branch("br-new-n1", "restore-20250110-120000", parent_id=MAIN, compute="ep-new-n1"))
+    made = plan(world.point_row_to("ep-new-n1"))
+    assert made["source"]["branch_id"] == "br-new-n1" and made["source"]["head"] and made["source"]["is_primary"]
+
+
+def test_an_instant_before_a_cutover_is_backed_up_from_the_branch_that_held_it() -> None:
+    """Given an application that was repointed at 14:30, then 14:25 is on the old primary and 14:45 on the new."""
+    world = World().add(
+        branch(
+            "br-new-n1",
+            "restore-x",
+            parent_id=MAIN,
+            parent_timestamp="2025-01-13T14:00:00Z",
+            created_at="2025-01-13T14:29:00Z",
+            compute="ep-new-n1",
+        )
+    )
+    world.point_row_to("ep-new-n1").records = [cutover("2025-01-13T14:30:00Z", "repoint", MAIN, "br-new-n1")]
+    for at, holder in (("2025-01-13T14:25:00Z", MAIN), ("2025-01-13T14:45:00Z", "br-new-n1")):
+        made = plan(world, point_in_time=at)
+        assert (made["source"]["branch_id"], made["source"]["parent_timestamp"]) == (holder, at)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"compute": "ep-dev-d1"}, "it is no backup"),
+        ({"annotations": {"tool": "rewind.database", "purpose": "restore"}}, "it is no backup"),
+        (
+            {"parent_id": "br-dev-d2", "annotations": {"tool": "rewind.database", "purpose": "backup"}},
+            "it comes from no parent",
+        ),
+    ],
+)
+def test_a_branch_that_only_has_the_wanted_name_is_left_alone(more: Json, said: str) -> None:
+    """Given a branch of somebody else with that name, then it is refused: a backup's expiry would delete it."""
+    world = World().add(branch("br-dev-d1", "before-42", **{"parent_id": MAIN, **more}))
+    assert said in problem(plan(world, name="before-42"), "name_taken")["message"]
+
+
+def test_the_name_of_a_branch_in_use_is_refused() -> None:
+    """Given the name of the primary itself, then it is refused, and nothing would be made from it under its name."""
+    assert "an application uses it" in problem(plan(World(), name="main"), "name_taken")["message"]
+
+
+def test_a_verified_backup_of_that_name_but_of_another_instant_is_refused() -> None:
+    """Given a backup of 14:25, when 14:30 is asked for under its name, then both are told apart."""
+    made = plan(with_backup("before-42", POINT), name="before-42", point_in_time="2025-01-13T14:30:00Z")
+    assert not made["already_done"]["done"]
+    assert "main at 2025-01-13T14:25:00Z" in problem(made, "name_taken")["message"]
+
+
+def test_what_a_killed_run_has_made_is_gone_on_with() -> None:
+    """Given a branch that a killed backup left, when asked again in a full project, then it needs no slot."""
+    left: Json = {"parent_id": MAIN, "annotations": {"tool": "rewind.database", "purpose": "backup"}}
+    world = World().add(branch("br-left-l1", "before-42", **left))
+    world.project["limits"]["branches"] = 2
+    made = plan(world, name="before-42")
+    assert made["problems"] == [] and not made["already_done"]["done"] and made["name"] == "before-42"
+    assert made["slots"]["branches"]["adds"] == 0
+
+
+def test_a_full_project_is_told_what_could_go() -> None:
+    """Given no slot, then branches are offered that could be deleted: not the default, a protected or a used one."""
+    world = World().add(
+        branch("br-idle-i1", "idle", parent_id=MAIN),
+        branch("br-kept-k1", "kept", parent_id=MAIN, protected=True),
+        branch("br-pin-p1", "pinned", parent_id=MAIN),
+        branch("br-busy-b1", "busy", parent_id=MAIN, compute="ep-busy-b1"),
+    )
+    world.application["environment"].append(env_row("REPORTING_URL", "ep-busy-b1.eu.neon.tech"))
+    world.records = [{"event": "pinned", "branch_id": "br-pin-p1", "pinned": True}]
+    world.project["limits"]["branches"] = 5
+    advice = problem(plan(world), "no_slot")["what_to_do"]
+    assert "(nothing uses idle)" in advice
+
+
+def test_a_source_that_expires_is_refused_before_anything_is_sent() -> None:
+    """Given a primary with an expiry, then Neon would make no branch from it, and the plan says what to do."""
+    world = World()
+    world.branches[0]["expires_at"] = "2025-01-20T00:00:00Z"
+    assert "Clear the expiry of main" in problem(plan(world), "source_expires")["what_to_do"]
+
+
+def test_two_rows_of_one_key_are_a_problem_here_too() -> None:
+    """Given two rows DATABASE_URL, then which of them leads to the primary is not known."""
+    world = World()
+    world.application["environment"].append(env_row("DATABASE_URL", "ep-main-compute-a1.eu.neon.tech"))
+    assert "env_row_duplicate" in codes(plan(world))
+
+
+def test_without_a_primary_everything_else_is_still_judged() -> None:
+    """Given a locked row in a full project, then both are said together."""
+    world = World()
+    row = world.application["environment"][0]
+    row.update(connection=None, readable=False, is_shown_once=True)
+    world.project["limits"]["branches"] = 1
+    made = plan(world, point_in_time="2025-01-02T00:00:00Z")
+    assert codes(made) == ["before_window", "env_row_locked", "no_slot"]
+    assert made["primary"] is None and made["source"] is None
 
 
 def test_every_part_of_the_plan_and_every_default_is_the_documented_one() -> None:

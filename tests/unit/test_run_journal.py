@@ -47,6 +47,8 @@ def test_the_module_keeps_a_run_from_start_to_end(tmp_path: Path) -> None:
 
 def test_the_module_says_what_is_missing(tmp_path: Path) -> None:
     """Given incomplete options, when the module runs, then it fails with what to set."""
+    missing = _journal_module(tmp_path, action="read", run=new_run_id("restore"))
+    assert "there is none at" in missing["msg"] and str(tmp_path) in missing["msg"]
     assert "no verb" in _journal_module(tmp_path, action="start")["msg"]
     started = _journal_module(tmp_path, action="start", verb="restore")
     assert "no step" in _journal_module(tmp_path, action="append", run=started["run"]["id"])["msg"]

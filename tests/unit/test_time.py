@@ -18,7 +18,6 @@ from ansible_collections.rewind.database.plugins.module_utils._errors import Inv
 from ansible_collections.rewind.database.plugins.module_utils._time import (
     RestorePoint,
     branch_name,
-    check_bounds,
     duration,
     lsn_number,
     parse_branch_name,
@@ -232,15 +231,6 @@ def test_a_point_is_echoed_in_utc_local_and_ago() -> None:
 def test_lengths_of_time_are_written_for_people(seconds: float, text: str) -> None:
     """Given seconds, when they are written, then in the largest units that matter."""
     assert duration(seconds) == text
-
-
-def test_points_outside_of_the_window_or_the_branch_are_refused() -> None:
-    """Given a window and a branch's creation, then a point before either is refused, and both instants are named."""
-    check_bounds(POINT, window_start=POINT, created_at=POINT)
-    with pytest.raises(InvalidInput, match=r"history window begins only at 2025-01-13T14:25:00\.000001Z"):
-        check_bounds(POINT, window_start=POINT + timedelta(microseconds=1))
-    with pytest.raises(InvalidInput, match="the branch main was made only at"):
-        check_bounds(POINT, created_at=POINT + timedelta(seconds=1), branch="main")
 
 
 def test_lsns_are_compared_as_numbers() -> None:

@@ -181,6 +181,14 @@ def _consumers(case: Case, findings: Findings) -> None:
             f"The primary is also used by: {listed}.",
             "Name each in also_repoint (it moves too) or in ignore_consumers (it stays), by name or uuid.",
         )
+    for item in others:
+        if item["answer"] == "also_repoint" and (item.get("kind") or "application") != "application":
+            findings.problem(
+                "cannot_repoint",
+                f"The {item['kind']} {item.get('name')} ({item.get('key')}) is named in also_repoint, and only "
+                "applications can be moved.",
+                "Move it by hand after the restore, and name it in ignore_consumers.",
+            )
     asked = set(case.request.also_repoint) | set(case.request.ignore_consumers)
     unknown = sorted(asked - {name for item in others for name in _names(item)})
     if unknown:

@@ -76,19 +76,18 @@ def find_primary(facts: Facts, request: Request, findings: Findings) -> Primary 
 
 
 def _unreadable(row: Mapping[str, Any], request: Request, findings: Findings) -> None:
-    supply = "supply the present connection string through the environment"
     if row.get("is_shown_once"):
         findings.problem(
             "env_row_locked",
             f"The row {request.env_key} is locked: its value cannot be read, so neither the primary can be found nor "
             "the change be taken back.",
-            f"Delete the row in Coolify and create it again unlocked, or {supply}.",
+            "Delete the row in Coolify and create it again unlocked, with the same value.",
         )
         return
     findings.problem(
         "env_row_unreadable",
         f"The value of {request.env_key} cannot be read as a connection string, or the token lacks read:sensitive.",
-        f"Give the token read:sensitive, write a connection string into the row, or {supply}.",
+        "Give the token read:sensitive, or write a connection string into the row.",
     )
 
 

@@ -135,7 +135,7 @@ def _operations(case: Case, findings: Findings) -> None:
 
 
 def _states(case: Case, source: Source, findings: Findings) -> None:
-    for branch_id in {case.primary.branch_id, source.branch_id}:
+    for branch_id in dict.fromkeys((case.primary.branch_id, source.branch_id)):
         state = case.facts.by_id[branch_id].get("current_state")
         name = case.facts.tree.nodes[branch_id].name
         if state in ("init", "resetting") and not case.resumed:
@@ -174,8 +174,7 @@ def _passwords(case: Case, strategy: str, source: Source, findings: Findings) ->
     findings.problem(
         "passwords_not_stored",
         f"The project does not store passwords, so {why}.",
-        "Turn on the project's setting that stores passwords, or supply the present connection string through the "
-        "environment.",
+        "Turn on the project's setting that stores passwords.",
     )
 
 

@@ -229,7 +229,7 @@ def _by_lsn(facts: Facts, primary: Primary, point: Point, findings: Findings) ->
     node: Node | None = facts.tree.get(primary.branch_id)
     forks = [lsn_or_none(item.restore_lsn) for item in facts.cutovers]
     if facts.cutovers and (wanted is None or any(fork is None or wanted > fork for fork in forks)):
-        candidates = ", ".join(sorted({name for name, _ in _candidates(facts)}))
+        candidates = ", ".join(sorted({candidate[0] for candidate in _candidates(facts)}))
         findings.problem(
             "source_unprovable",
             f"The LSN {point.lsn} may exist on several branches since the recorded cutovers; nothing proves which was "

@@ -9,8 +9,8 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# What remains of 80 columns beside the indentation that Ansible gives a list of messages.
-WIDTH = 70
+# What remains of 80 columns beside the indentation and the quotes that Ansible gives a list of messages.
+WIDTH = 72
 _LABEL = 15
 
 
@@ -45,12 +45,21 @@ def confirmation(plan: Mapping[str, Any]) -> list[str]:
     return shown + _field("downtime", price["expected_downtime"]["text"])
 
 
-def _wrapped(text: str, hang: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False) or [""]
+def _wrapped(text: str, hang: str = "", indent: str = "") -> list[str]:
+    """Lines that fit. A name that is longer than a line is broken, but only then: hosts are there to be copied."""
+    # Names are free text: an escape sequence or a line end in one must not draw lines of its own.
+    plain = "".join(character if character.isprintable() else " " for character in text)
+    return textwrap.wrap(
+        plain, WIDTH, initial_indent=indent, subsequent_indent=hang, break_on_hyphens=False, drop_whitespace=True
+    ) or [""]
 
 
 def _field(label: str, value: Any) -> list[str]:
     return _wrapped(f"{label + ':':<{_LABEL}}{value}", " " * _LABEL)
+
+
+def _known(value: Any) -> str:
+    return "unknown" if value is None else str(value)
 
 
 def _listed(title: str, items: Iterable[str]) -> list[str]:
@@ -65,7 +74,7 @@ def _heading(plan: Mapping[str, Any]) -> list[str]:
         moment = " = ".join(str(point[key]) for key in ("utc", "local") if point.get(key))
         named = f"backup {point['backup']}, " if point.get("backup") else ""
         ago = f" ({point['ago']})" if point.get("ago") else ""
-        shown += _field("restore point", f"{named}{moment or point.get('lsn')}{ago}")
+        shown += _field("restore point", f"{named}{moment or _known(point.get('lsn'))}{ago}")
     for label, key in (("primary", "primary"), ("from branch", "source")):
         part = plan.get(key)
         if part:
@@ -115,7 +124,7 @@ def _count(number: Any) -> str:
 def _environment(plan: Mapping[str, Any]) -> list[str]:
     shown: list[str] = []
     for row in plan["env"]["rows"]:
-        shown += _field(f"{row['key']}"[: _LABEL - 2], f"host {row['from_host']} -> {row['to_host']}")
+        shown += _wrapped(f"{row['key']}: host {_known(row['from_host'])} -> {_known(row['to_host'])}", "  ")
     return shown
 
 
@@ -141,5 +150,7 @@ def _tree(plan: Mapping[str, Any]) -> list[str]:
                 *row["marks"],
             ]
             suffix = f" ({', '.join(marks)})" if marks else ""
-            shown.append(f"{'  ' * (row['depth'] + 1)}{row['name']}{suffix}")
+            # A chain of restores grows deeper with each; half of the width is left for the names.
+            indent = "  " * min(row["depth"] + 1, WIDTH // 4)
+            shown += _wrapped(f"{row['name']}{suffix}", f"{indent}  ", indent)
     return shown

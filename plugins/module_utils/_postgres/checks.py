@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from .._errors import InvalidInput
 from .._records import search
 from .._time import RestorePoint, ago, duration, parse_instant, rfc3339
-from .session import DatabaseError, Row, Session, Statement, jsonable
+from .session import DatabaseError, Session, Statement, jsonable
 from .tables import Table, TableName, find_statement, identifier, match
 
 KINDS = ("table", "rows", "fresh", "sql", "connect")
@@ -105,7 +105,7 @@ class Context:
     ways: Sequence[bool] = (False, True)
 
 
-Answer: TypeAlias = "list[Row] | DatabaseError"
+Answer: TypeAlias = "list[dict[str, Any]] | DatabaseError"
 
 
 def run_checks(session: Session, checks: Iterable[Check], context: Context) -> list[Outcome]:

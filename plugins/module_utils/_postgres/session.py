@@ -72,6 +72,8 @@ _SETTINGS = {
     "row_security": "off",
     "jit": "off",
 }
+_INSTANTS = b"SET timezone = 'GMT'; SET datestyle = 'ISO, YMD'"
+_READ_ONLY = b"; SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"
 
 
 @dataclass(frozen=True)
@@ -289,8 +291,8 @@ def connect(address: Address, limits: Limits | None = None, *, read_only: bool =
     connection = _open(address, bounds)
     session = Session(connection, address, bounds)
     try:
-        if read_only and not address.pooled:
-            connection.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        if not address.pooled:
+            connection.execute(_INSTANTS + (_READ_ONLY if read_only else b""))
         yield session
     except psycopg.Error as error:
         raise session.failure("use the database", error) from None

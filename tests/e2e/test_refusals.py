@@ -1,0 +1,208 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Refusals: each says what to do, and comes before anything was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.playbooks import Playbooks, Played
+from tests.support.sandbox import Control, SandboxProcess
+from tests.support.targets import PROBE, Target, Targets, instant, text_of, without_probes
+
+WRONG_NEON = "napi_wrong0wrong0wrong0wrong0wrong0wrong0wrong0wrong0wrong0wrong00"
+WRONG_COOLIFY = "99|wrong1WRONG2wrong3WRONG4wrong5WRONG6wrong7WRONG"
+
+
+@pytest.fixture(scope="module")
+def target(targets: Targets) -> Target:
+    """The sandbox's tracker: nothing is wrong with it."""
+    return targets.given()
+
+
+Refuse = Callable[..., Played]
+
+
+@pytest.fixture
+def refused(playbooks: Playbooks, control: Control, targets: Targets, target: Target) -> Refuse:
+    """Runs a restore that must be refused, and asserts that nothing was written; `probes`: abilities may be proven."""
+
+    def run(*options: str, probes: bool = True, **variables: Any) -> Played:
+        since, before = control.last_request(), target.everything()
+        played = playbooks.restore(*options, **variables).failed()
+        writes = targets.writes(since)
+        assert (without_probes(writes) if probes else writes) == []
+        assert target.everything() == before
+        assert not list((playbooks.state / "locks").glob("*.lock")), "no lock is left"
+        return played
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("point", "says", "advice"),
+    [
+        ("2025-01-13 14:25:00", "zone", "UTC"),
+        ("2999-01-13T14:25:00Z", "lies in the future", "name an instant that has passed"),
+        ("2025-01-13T14:25:00Z", "before the history window", "Choose a later point"),
+    ],
+    ids=["naive", "future", "before the window"],
+)
+def test_an_instant_that_cannot_be_restored_to_is_refused(refused: Refuse, point: str, says: str, advice: str) -> None:
+    """A time without a zone is never guessed; the future and what the window no longer holds are said to be that."""
+    played = refused("-vvvv", "--diff", point_in_time=point)
+    assert says in played.message
+    assert advice in played.message
+
+
+def test_no_restore_point_and_two_of_them_are_refused(refused: Refuse) -> None:
+    """Exactly one of the three says what to restore to."""
+    assert "none is given" in refused().message
+    played = refused(point_in_time=text_of(instant()), backup="latest")
+    assert "point_in_time and backup are given" in played.message
+    assert "Known backups, newest first" not in played.message
+
+
+def test_an_unknown_backup_is_refused_with_those_that_there_are(refused: Refuse) -> None:
+    """Also the latest of none."""
+    played = refused(backup="backup-20250113-143000")
+    assert "The backup backup-20250113-143000 cannot be used: there is none of that name" in played.message
+    assert "give a point_in_time" in played.message
+    assert "There is no backup to restore from" in refused(backup="latest").message
+
+
+def test_a_wrong_token_is_refused_by_the_service_that_it_is_for(playbooks: Playbooks, refused: Refuse) -> None:
+    """The message names the service and where a token comes from; the token stands nowhere."""
+    playbooks.secrets |= {WRONG_NEON, WRONG_COOLIFY.partition("|")[2]}
+    at = text_of(instant())
+    played = refused("-vvvv", "--diff", point_in_time=at, rewind_neon_api_key=WRONG_NEON)
+    assert "401" in played.message
+    assert "NEON_API_KEY" in played.message
+    played = refused("-vvvv", "--diff", point_in_time=at, rewind_coolify_access_token=WRONG_COOLIFY)
+    assert "401" in played.message
+    assert "COOLIFY_ACCESS_TOKEN" in played.message
+
+
+@pytest.mark.parametrize(
+    ("abilities", "lacks", "probes"),
+    [
+        (["read:sensitive", "write", "deploy"], "read", []),
+        (["read", "write", "deploy"], "read:sensitive", None),
+        (["read", "read:sensitive", "deploy"], "write", None),
+        (["read", "read:sensitive", "write"], "deploy", None),
+    ],
+    ids=["read", "read:sensitive", "write", "deploy"],
+)
+def test_a_token_without_an_ability_is_refused_before_anything_is_written(
+    playbooks: Playbooks, control: Control, refused: Refuse, abilities: list[str], lacks: str, probes: list[str] | None
+) -> None:
+    """Reading is proven by GET, writing and deploying by requests about things that do not exist."""
+    made = control.call("POST", "/tokens", {"service": "coolify", "abilities": abilities})["token"]
+    playbooks.secrets.add(made.partition("|")[2])
+    played = refused(point_in_time=text_of(instant()), cutover="repoint", rewind_coolify_access_token=made)
+    assert lacks in played.message
+    assert "token" in played.message
+    if lacks in ("write", "deploy"):
+        assert f"lacks the ability {lacks}" in played.message
+        assert "Make a token with read, read:sensitive, write and deploy" in played.message
+
+
+@dataclass(frozen=True)
+class Flawed:
+    """A target with something wrong in its world, and what the refusal must say."""
+
+    name: str
+    says: str
+    advice: str
+
+
+FLAWED = (
+    Flawed("full", "The project has 10 of 10 branches", "Delete branches that are no longer needed"),
+    Flawed("locked", "The row DATABASE_URL is locked", "create it again unlocked"),
+    Flawed("doubled", "more than one of the rows DATABASE_URL", "Delete all rows DATABASE_URL but the right one"),
+    Flawed("unchecked", "has no health check", "Enable a health check that queries the database"),
+    Flawed("young", "did not exist yet", "Name a later instant"),
+)
+
+
+def _flaw(targets: Targets, control: Control, name: str) -> Target:
+    made = targets.make(name, plan="free" if name == "full" else None, rows=40)
+    if name == "full":
+        for number in range(9):
+            made.make_branch(f"somebody-{number}")
+    elif name == "locked":
+        row = next(item for item in made.rows() if item["key"] == "DATABASE_URL" and not item["is_preview"])
+        value = row["value"]
+        assert made.coolify.delete(f"/applications/{made.application}/envs/{row['uuid']}").is_success
+        locked = {"key": "DATABASE_URL", "value": value, "is_shown_once": True, "is_preview": False}
+        control.call("POST", f"/applications/{made.application}/envs", locked)
+    elif name == "doubled":
+        double = {"key": "DATABASE_URL", "value": made.string(), "is_preview": False}
+        control.call("POST", f"/applications/{made.application}/envs", double)
+    elif name == "unchecked":
+        control.call("PATCH", f"/applications/{made.application}", {"health_check_enabled": False})
+    return made
+
+
+@pytest.fixture(scope="module")
+def flawed(playbooks: Playbooks, targets: Targets) -> dict[str, Any]:
+    """All flawed targets in one run, as a fleet: each is refused for its own reason."""
+    control = targets.control
+    made = {item.name: _flaw(targets, control, item.name) for item in FLAWED}
+    for name, one in made.items():
+        point = "-1h" if name == "young" else text_of(instant())
+        playbooks.add_host(name, rewind_sandbox_target=one.facts, point_in_time=point)
+    since = control.last_request()
+    before = {name: one.everything() for name, one in made.items()}
+    played = playbooks.restore(target=",".join(made), cutover="repoint").failed()
+    return {
+        "played": played,
+        "writes": targets.writes(since),
+        "before": before,
+        "after": {name: one.everything() for name, one in made.items()},
+    }
+
+
+@pytest.mark.parametrize("case", FLAWED, ids=lambda case: case.name)
+def test_a_target_that_something_is_wrong_with_is_refused(flawed: dict[str, Any], case: Flawed) -> None:
+    """No slot left, a locked row, two rows for one key, no health check, an instant before the branch existed."""
+    message = flawed["played"].message_of(case.name)
+    assert case.says in message
+    assert case.advice in message
+    assert flawed["before"][case.name] == flawed["after"][case.name]
+    assert without_probes(flawed["writes"]) == []
+    assert all(PROBE in item for item in flawed["writes"])
+
+
+def test_a_pattern_that_matches_no_target_is_an_error(refused: Refuse) -> None:
+    """Ansible itself would report success."""
+    played = refused(probes=False, point_in_time="-1m", target="trakcer")
+    assert 'No host of this inventory matches "trakcer"' in played.message
+    assert "tracker" in played.message.replace("trakcer", "")
+    assert "-e target=" in played.message
+
+
+def test_a_variable_that_is_missing_is_named(playbooks: Playbooks, refused: Refuse, tmp_path: Path) -> None:
+    """Given a host of which half is not written down, the message says which variable."""
+    inventory = tmp_path / "hosts.yml"
+    hosts = {"rewind_targets": {"hosts": {"half": {"rewind_environment": "staging", "rewind_neon_project_id": "x-1"}}}}
+    inventory.write_text(json.dumps(hosts), encoding="utf-8")
+    state = {"rewind_state_dir": str(playbooks.state)}
+    played = refused(probes=False, inventory=["-i", str(inventory)], point_in_time="-1m", **state)
+    assert "rewind_coolify_application" in played.message or "coolify_application" in played.message
+
+
+def test_a_sandbox_that_does_not_run_is_said_to_be_not_running(
+    playbooks: Playbooks, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    """Given no connection file, the message says how to start it."""
+    where = {"REWIND_SANDBOX_CONNECTION": str(tmp_path / "connection.json"), "REWIND_SANDBOX_DIR": str(tmp_path)}
+    played = playbooks.restore(environment=where, point_in_time="-1m").failed()
+    assert "The sandbox is not running. Start it: bin/sandbox up" in played.text

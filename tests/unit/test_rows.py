@@ -1,0 +1,121 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The filters that point env rows to another branch and back: what moves, what stays, and what is given back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.rewind.database.plugins.filter.rows import FilterModule, rows_as_before, rows_moved_to
+from ansible_collections.rewind.database.plugins.modules.coolify_application_env import SPEC
+from ansible_collections.rewind.database.tests.unit.plan_world import MAIN, World, env_row, host_of
+from ansible_collections.rewind.database.tests.unit.tools import task_of
+
+Json = dict[str, Any]
+PROJECT, NEW, APPLICATION = "late-frost-12345678", "br-new-n1", "n1kz0hg8q4w2e6r8t0y2u4i6"
+DIRECT, POOLED = host_of("ep-main-compute-a1")
+
+
+def rows_of_a_plan(*rows: Json) -> list[Json]:
+    """The rows as a plan has them."""
+    world = World()
+    world.application["environment"] = list(rows)
+    found: list[Json] = world.plan(cutover="repoint")["env"]["rows"]
+    return found
+
+
+def moved(rows: list[Json], *, with_flags: bool = False) -> list[Json]:
+    return rows_moved_to(rows, PROJECT, NEW, APPLICATION, with_flags)
+
+
+def before(rows: list[Json]) -> list[Json]:
+    return rows_as_before(rows, PROJECT, MAIN, APPLICATION)
+
+
+def test_each_row_keeps_its_key_its_kind_and_its_pool() -> None:
+    """Given a direct, a pooled and a preview row, then each is derived from its own value and stays what it was."""
+    rows = rows_of_a_plan(
+        env_row("DATABASE_URL", DIRECT),
+        env_row("POOL_URL", POOLED),
+        env_row("DATABASE_URL", DIRECT, is_preview=True),
+    )
+    shown = [
+        (item["key"], item["is_preview"], item["connection"]["pooled"], item["connection"]["branch_id"])
+        for item in moved(rows)
+    ]
+    assert shown == [
+        ("DATABASE_URL", False, False, NEW),
+        ("POOL_URL", False, True, NEW),
+        ("DATABASE_URL", True, False, NEW),
+    ]
+    for item in moved(rows):
+        own = item["connection"]
+        assert (own["application"], own["env_key"], own["is_preview"]) == (APPLICATION, item["key"], item["is_preview"])
+
+
+def test_only_a_build_time_flag_is_dropped_and_given_back() -> None:
+    """Given a build-time row and an ordinary one, then the flag of the first goes and returns; nothing else is said."""
+    rows = rows_of_a_plan(env_row("DATABASE_URL", DIRECT, is_buildtime=True), env_row("POOL_URL", POOLED))
+    assert [item.get("is_buildtime") for item in moved(rows)] == [False, None]
+    assert [item.get("is_buildtime") for item in moved(rows, with_flags=True)] == [True, None]
+
+
+def test_the_flag_given_back_leaves_a_pooled_row_pooled() -> None:
+    """Given a pooled build-time row, when the flag is given back from the journal, then the host stays the pooler's."""
+    undo = before(rows_of_a_plan(env_row("DATABASE_URL", POOLED, is_buildtime=True)))
+    given_back = moved(undo, with_flags=True)[0]
+    assert given_back["connection"]["pooled"] is True and given_back["is_buildtime"] is True
+
+
+def test_what_is_not_known_of_another_applications_row_is_left_as_it_is() -> None:
+    """Given a consumer, of whose row no flags are known, then none is written on the way there or back."""
+    consumer = {"kind": "application", "uuid": "x" * 24, "name": "worker", "key": "DB", "pooled": True}
+    there, back = moved([consumer])[0], before([consumer])[0]
+    assert set(there) == set(back) == {"key", "is_preview", "connection"}
+    assert there["connection"]["pooled"] is True and back["connection"]["pooled"] is True
+
+
+def test_the_way_back_has_every_flag_and_the_string_without_its_password() -> None:
+    """Given a row with flags and a template, then both are given back; a flag that was never told is not made up."""
+    row = env_row("DATABASE_URL", DIRECT, is_buildtime=True, is_multiline=None, comment="by hand")
+    row["connection"]["template"] = f"postgresql://tracker_owner@{DIRECT}/tracker?sslmode=require"
+    undo = before(rows_of_a_plan(row))[0]
+    assert undo["connection"] == {
+        "project_id": PROJECT,
+        "branch_id": MAIN,
+        "pooled": False,
+        "template": row["connection"]["template"],
+    }
+    flags = {key: value for key, value in undo.items() if key not in ("key", "is_preview", "connection")}
+    assert flags == {
+        "is_literal": True,
+        "is_shown_once": False,
+        "is_runtime": True,
+        "is_buildtime": True,
+        "comment": "by hand",
+    }
+
+
+def test_without_a_template_the_present_row_is_the_base() -> None:
+    """Given a row whose string was not journalled, then its present value is used: only the host is put back."""
+    undo = before(rows_of_a_plan(env_row("DATABASE_URL", DIRECT)))[0]
+    assert undo["connection"]["env_key"] == "DATABASE_URL" and undo["connection"]["application"] == APPLICATION
+    assert "template" not in undo["connection"]
+
+
+@pytest.mark.parametrize("with_flags", [False, True])
+def test_the_module_takes_what_the_filters_make(with_flags: bool) -> None:
+    """Given any rows, then what the filters make of them is valid for coolify_application_env."""
+    rows = rows_of_a_plan(env_row("DATABASE_URL", DIRECT, is_buildtime=True), env_row("POOL_URL", POOLED))
+    common = {"coolify_access_token": "t", "coolify_api_url": "http://127.0.0.1:1", "application": APPLICATION}
+    for variables in (moved(rows, with_flags=with_flags), before(rows), moved(before(rows), with_flags=with_flags)):
+        task = task_of(SPEC, {**common, "variables": variables})
+        assert [item["key"] for item in task.params["variables"]] == ["DATABASE_URL", "POOL_URL"]
+
+
+def test_ansible_finds_both_under_their_names() -> None:
+    """Given the collection's filters, then both are among them."""
+    assert FilterModule().filters() == {"rows_moved_to": rows_moved_to, "rows_as_before": rows_as_before}
