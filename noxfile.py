@@ -15,8 +15,8 @@ PYTHON = CLONE / ".venv" / "bin" / "python"
 WORK = CLONE / ".nox" / "work"
 OLDEST_CORE = "ansible-core==2.19.14"
 RUN = str(CLONE / "requirements" / "run.txt")
-# What Galaxy gets, and the targets. ansible-test would take every file in bin/ for Python, and judge the sandbox and the
-# other tests, which ruff and mypy judge more strictly, by rules for code that must run inside of a module.
+# What Galaxy gets, and the targets. ansible-test would take every file in bin/ for Python, and judge the sandbox and
+# the other tests, which ruff and mypy judge more strictly, by rules for code that must run inside of a module.
 COLLECTION = (
     "galaxy.yml",
     "README.md",

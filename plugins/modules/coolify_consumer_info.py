@@ -104,7 +104,7 @@ unreadable:
     name:
       description: The name.
       type: str
-    keys:
+    env_keys:
       description: The variables; empty when none could be listed.
       type: list
       elements: str

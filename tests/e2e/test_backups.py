@@ -1,7 +1,7 @@
 # Copyright (c) 2026 Rewind contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Backups: a verified branch without compute, recorded on itself and on the controller, and kept as long as was said."""
+"""Backups: a verified branch without compute, recorded on itself and on the controller, kept as long as was said."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tests.faults.killing import Point, Process, crash_at, journals, lines_of
 from tests.faults.reader import Reader, State
 from tests.support.playbooks import Playbooks, Played
 from tests.support.sandbox import Control, wait_for
-from tests.support.targets import Target, Targets, text_of
+from tests.support.targets import Target, Targets, text_of, without_probes
 
 TABLES = ("User", "Trader", "Quest", "Objective", "QuestProgress", "ObjectiveProgress")
 FLAGS = ("key", "is_preview", "is_literal", "is_multiline", "is_shown_once", "is_runtime", "is_buildtime", "comment")
@@ -39,8 +39,8 @@ class Story:
     """A target, what it holds before and after it was spoilt, and the command that brings the good state back.
 
     :param protected: the primary branch is protected.
-    :param buildtime: the env row is also a build-time variable.
-    :param pinned: the application is set to follow one commit, not the head of its branch.
+    :param unusable: at the instant to go back to, a table is missing that the application's health needs.
+    :param variables: more variables for every playbook.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Story:
         strategy: str,
         *,
         protected: bool = False,
+        unusable: bool = False,
         variables: dict[str, Any] | None = None,
         **application: Any,
     ) -> None:
@@ -63,29 +64,35 @@ class Story:
             self.target.change_branch(self.target.primary()["id"], protected=True)
         self.good: State
         self.spoilt: State
-        self._prepare(rng)
+        self._prepare(rng, unusable)
         self.old_string = self.target.string()
         self.old_primary = self.target.primary()
         self.old_rows = self._row_flags()
         self.old_settings = self._settings()
         self.old_commit = self.target.status()["commit"]
-        allowed = {"allow_unprotect": True} if protected else {}
+        allowed: dict[str, Any] = {"allow_unprotect": True} if protected else {}
         self.variables: dict[str, Any] = {
             "target": self.target.name,
             "rewind_soak_seconds": 1,
             "rewind_poll_seconds": 0.2,
             **(variables or {}),
         }
+        if unusable:
+            # Nobody has noticed: the checks say nothing of that table.
+            allowed |= {"accept_schema_mismatch": True, "rewind_checks": []}
+            self.control.call("PATCH", f"/applications/{self.target.application}", {"health_check_retries": 8})
         self.inputs: dict[str, Any] = {"point_in_time": text_of(self.point), "cutover": strategy, **allowed}
         self.reader = Reader(self.target.url)
         self.reader.start()
         self._processes: list[Process] = []
 
-    def _prepare(self, rng: random.Random) -> None:
+    def _prepare(self, rng: random.Random, unusable: bool) -> None:
         good, spoilt = (f"{word} {rng.getrandbits(64):016x}" for word in ("good", "spoilt"))
-        self.point = self.target.say(good)
         self.counts = self._counts()
         self.good = (good, self.counts["QuestProgress"])
+        self._rename("ObjectiveProgress", "Parked", really=unusable)
+        self.point = self.target.say(good)
+        self._rename("Parked", "ObjectiveProgress", really=unusable)
         with self.target.connect() as connection, connection.transaction():
             connection.execute('DELETE FROM "ObjectiveProgress"')
             connection.execute('DELETE FROM "QuestProgress" WHERE "id" IN (SELECT "id" FROM "QuestProgress" LIMIT 5)')
@@ -93,6 +100,11 @@ class Story:
         self.spoilt_counts = self._counts()
         self.spoilt = (spoilt, self.spoilt_counts["QuestProgress"])
         assert self.good[1] != self.spoilt[1]
+
+    def _rename(self, old: str, new: str, *, really: bool) -> None:
+        if really:
+            with self.target.connect() as connection:
+                connection.execute(f'ALTER TABLE "{old}" RENAME TO "{new}"'.encode())
 
     def close(self) -> None:
         """Ends what still runs, and frees what the target holds: other stories share the machine."""
@@ -264,6 +276,22 @@ class Story:
         assert all(line["step"] == "run" and line["phase"] in ("undone", "failed") for line in ends), ends
         self.assert_consistent(back=True)
         assert self.target.web.post("/api/progress", json={}).status_code == 201
+
+    def writes(self, since: int) -> list[str]:
+        """The requests after that one that could have changed something, proofs of an ability left out."""
+        found = [f"{r['method']} {r['path']}" for r in self.control.requests(since) if r["method"] != "GET"]
+        return without_probes(found)
+
+    def wait_for_end_of(self, processes: list[int]) -> None:
+        """Until none of them runs."""
+
+        def ended(pid: int) -> bool:
+            try:
+                return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            except OSError:
+                return True
+
+        wait_for(lambda: all(ended(pid) for pid in processes), seconds=5, what=f"the end of {processes}")
 
     def wait_for_state(self, state: State) -> None:
         """Until the application answers it."""

@@ -22,6 +22,7 @@ from tests.support.playbooks import Playbooks
 from tests.support.sandbox import Control, SandboxProcess, wait_for
 
 STATUS = 'SELECT "text" FROM "Status" WHERE "id" = 1'
+_WRITTEN = "SELECT sum(tup_inserted + tup_updated + tup_deleted) FROM pg_stat_database"
 # What changes by itself, or because somebody reads.
 _VOLATILE = re.compile(
     r"last_active|_last_active_at|active_time|compute_time|cpu_used|data_transfer|written_data|_bytes|last_online_at"
@@ -92,6 +93,10 @@ class Target:
     def deployments(self) -> list[dict[str, Any]]:
         """The deployments of the application, newest first."""
         return list(self._coolify(f"/deployments/applications/{self.application}")["deployments"])
+
+    def shown_status(self) -> str:
+        """The status as Coolify shows it, which is behind the truth for a while after a deployment."""
+        return str(self._coolify(f"/applications/{self.application}")["status"])
 
     def _coolify(self, path: str) -> Any:
         answer = self.coolify.get(path)
@@ -168,9 +173,12 @@ class Target:
         """The status text, in the database."""
         return str(self.ask(STATUS, branch_id))
 
-    def next_xid(self) -> int:
-        """The next transaction id of the primary: it moves with every transaction that writes."""
-        return int(self.ask("SELECT pg_snapshot_xmax(pg_current_snapshot())::text"))
+    def written_rows(self) -> int:
+        """Rows written into any table of the primary's server since it started, system catalogues included.
+
+        Transaction ids say less: the sandbox takes one for each mark that it sets to find an instant again.
+        """
+        return int(self.ask(_WRITTEN))
 
     def sessions(self, branch_id: str) -> int:
         """Sessions of the application on a branch."""
@@ -200,6 +208,17 @@ def _steady(value: Any) -> Any:
     return [_steady(item) for item in value] if isinstance(value, list) else value
 
 
+def differences(before: Any, after: Any, where: str = "") -> list[str]:
+    """Where two states differ; empty when they are the same. Values are not said: they may be secret."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = sorted(before.keys() | after.keys())
+        return [item for key in keys for item in differences(before.get(key), after.get(key), f"{where}/{key}")]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        pairs = enumerate(zip(before, after, strict=True))
+        return [item for number, (old, new) in pairs for item in differences(old, new, f"{where}[{number}]")]
+    return [] if before == after else [where]
+
+
 def instant() -> datetime:
     """Now, with the clock strictly later before and after: PostgreSQL's clock is this machine's."""
     moment = datetime.now(UTC)
@@ -221,15 +240,22 @@ class Targets:
         return Target(name, self.sandbox.connection["targets"][name], self.sandbox)
 
     def make(
-        self, name: str, *, plan: str | None = None, rows: int = 60, pooled_row: bool = False, **application: Any
+        self,
+        name: str,
+        *,
+        plan: str | None = None,
+        history: int | None = None,
+        rows: int = 60,
+        pooled_row: bool = False,
+        **application: Any,
     ) -> Target:
         """A new target: a Neon project with data, an application on it, and its host in the inventory.
 
-        `pooled_row`: DATABASE_URL is the pooled address and DIRECT_URL the direct one.
+        `history`: seconds of its history window. `pooled_row`: DATABASE_URL is the pooled address and DIRECT_URL the
+        direct one.
         """
-        project = self.control.call(
-            "POST", "/projects", {"name": name, "database": "tracker", "role": "tracker_owner", "plan": plan}
-        )
+        asked = {"name": name, "database": "tracker", "role": "tracker_owner", "plan": plan}
+        project = self.control.call("POST", "/projects", {**asked, "history_retention_seconds": history})
         seed_database(project["connection_uri"], rows=rows, seed=self.playbooks.seed)
         env = {"DATABASE_URL": project["connection_uri"]}
         if pooled_row:

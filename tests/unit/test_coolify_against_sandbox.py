@@ -384,7 +384,7 @@ async def test_every_consumer_is_found_and_what_is_hidden_is_named() -> None:
             ("service", "metabase", "MB_DB_HOST", False, False),
             ("team", "team", "STATS_URL", False, False),
         } <= found
-        assert [(item["name"], item["keys"]) for item in result["unreadable"]] == [("jobs", ["DATABASE_URL"])]
+        assert [(item["name"], item["env_keys"]) for item in result["unreadable"]] == [("jobs", ["DATABASE_URL"])]
 
 
 async def test_settings_are_paused_and_put_back() -> None:

@@ -226,7 +226,7 @@ def test_every_row_that_names_the_host_is_found(script: Script) -> None:
         ("application", "tracker", "ANALYTICS", False),
     ]
     assert result["consumers"][-1]["through"] == "project.READ_URL" and result["consumers"][1]["is_preview"] is True
-    reasons = {(item["kind"], item["name"]): (item["keys"], item["reason"]) for item in result["unreadable"]}
+    reasons = {(item["kind"], item["name"]): (item["env_keys"], item["reason"]) for item in result["unreadable"]}
     assert reasons["application", "jobs"] == (["DATABASE_URL"], "locked")
     assert "Missing required permissions" in reasons["server", "all servers"][1]
 
@@ -236,7 +236,7 @@ def test_what_stands_in_a_shared_variable_that_cannot_be_read_is_unknown(script:
     survey(script, version="4.2.0")
     result = call("coolify_consumer_info", hosts=[POOLED], ignore=["jobs", "tracker/DATABASE_URL"])
     assert [item["key"] for item in result["consumers"]] == ["DIRECT_URL", "PGHOST"]
-    assert [(item["name"], item["keys"]) for item in result["unreadable"]] == [("tracker", ["ANALYTICS"])]
+    assert [(item["name"], item["env_keys"]) for item in result["unreadable"]] == [("tracker", ["ANALYTICS"])]
 
 
 # -- coolify_application -----------------------------------------------------------------------------------------------

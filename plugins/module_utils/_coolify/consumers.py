@@ -51,10 +51,10 @@ class Survey:
         if hidden:
             locked = all(row.locked for row in rows if not row.readable)
             reason = "locked" if locked else "values are hidden from this token"
-            self.unreadable.append({**owner.public(), "keys": hidden, "reason": reason})
+            self.unreadable.append({**owner.public(), "env_keys": hidden, "reason": reason})
 
     def note(self, owner: Owner, error: RewindError) -> None:
-        self.unreadable.append({**owner.public(), "keys": [], "reason": error.text})
+        self.unreadable.append({**owner.public(), "env_keys": [], "reason": error.text})
 
     def listing(self, owner: Owner, read: Callable[[], list[Json]]) -> list[Json]:
         """A list of owners; where it cannot be read that is noted and the list is empty."""
@@ -150,7 +150,7 @@ def unknown_references(found: Survey, *, lists_shared: bool) -> list[Json]:
         if any(reference not in readable for reference in shared_references(row.value)):
             unknown.setdefault(owner, set()).add(row.key)
     return [
-        {**owner.public(), "keys": sorted(keys), "reason": "taken from a shared variable that cannot be read"}
+        {**owner.public(), "env_keys": sorted(keys), "reason": "taken from a shared variable that cannot be read"}
         for owner, keys in unknown.items()
     ]
 
