@@ -13,9 +13,6 @@ import time
 from pathlib import Path
 from types import FrameType
 
-import httpx
-import psycopg
-
 from demo.children import Children, CommandFailed
 from demo.ending import show
 from demo.place import DemoRuns, Place
@@ -41,12 +38,17 @@ def main() -> int:
     options = parser.parse_args()
     screen = Screen()
     place = Place.default(os.environ)
+    children = Children(place.environment(os.environ), place.log)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        children.interrupt(Stopped(number))
+
     for number in SIGNALS:
-        signal.signal(number, _stop)
+        signal.signal(number, stop)
     try:
         with place.taken():
             place.room()
-            return _demo(place, screen, options.seed)
+            return _demo(place, screen, children, options.seed)
     except (DemoRuns, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -54,11 +56,7 @@ def main() -> int:
         return 128 + stopped.number
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped(number)
-
-
-def _demo(place: Place, screen: Screen, seed: int) -> int:
+def _demo(place: Place, screen: Screen, children: Children, seed: int) -> int:
     began = time.monotonic()
     screen.line("Rewind: lose data, and get back the instant before", "bold")
     screen.say(
@@ -67,7 +65,6 @@ def _demo(place: Place, screen: Screen, seed: int) -> int:
     )
     screen.say("Everything that the commands print goes to:")
     screen.line(f"  {place.log}")
-    children = Children(place.environment(os.environ), place.log)
     ending: Ending | None = None
     status = 1
     try:
@@ -76,15 +73,7 @@ def _demo(place: Place, screen: Screen, seed: int) -> int:
     except Stopped as stopped:
         screen.line(f"Stopped by {stopped}.", "red")
         status = 128 + stopped.number
-    except (
-        CommandFailed,
-        TimeoutError,
-        RuntimeError,
-        LookupError,
-        ValueError,
-        httpx.HTTPError,
-        psycopg.Error,
-    ) as error:
+    except Exception as error:  # whatever it is, a person is told, and everything is stopped
         _failure(screen, place.log, error)
     finally:
         for number in SIGNALS:

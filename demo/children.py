@@ -27,28 +27,43 @@ class CommandFailed(RuntimeError):
 
 
 class Children:
-    """Starts commands in sessions of their own, so that Ctrl-C reaches the demo alone, which then ends them in order."""
+    """Starts commands in sessions of their own: Ctrl-C reaches the demo alone, which then ends them in order."""
 
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
         self.environment = dict(environment)
         self.log = log
         self._running: list[subprocess.Popen[bytes]] = []
+        self._starting = False
+        self._held: BaseException | None = None
+
+    def interrupt(self, error: BaseException) -> None:
+        """Raises `error`, but not while a command is being started: it would run on, known to nobody."""
+        if not self._starting:
+            raise error
+        self._held = error
 
     def start(self, command: Sequence[str], *, more: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Starts a command whose output is appended to the log."""
         with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
             output.write(f"\n$ {' '.join(command)}\n".encode())
             output.flush()
-            child = subprocess.Popen(
-                command,
-                cwd=CLONE,
-                env=self.environment | dict(more or {}),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        self._running.append(child)
+            self._starting = True
+            try:
+                child = subprocess.Popen(
+                    command,
+                    cwd=CLONE,
+                    env=self.environment | dict(more or {}),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+                self._running.append(child)
+            finally:
+                self._starting = False
+        if self._held is not None:
+            held, self._held = self._held, None
+            raise held
         return child
 
     def run(
@@ -78,9 +93,12 @@ class Children:
             raise CommandFailed(what, child.returncode, self.log)
 
     def end(self, child: subprocess.Popen[bytes]) -> None:
-        """Asks a child to end (SIGTERM: ansible-playbook passes it on to its workers), then kills its session."""
+        """Asks a child to end, by what Ctrl-C would send it, then kills what is left of its session.
+
+        ansible-playbook passes the signal on to its workers, and ``sandbox up`` takes back what it has started.
+        """
         if child.poll() is None:
-            child.terminate()
+            child.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(GRACE_SECONDS)
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -34,7 +34,6 @@ WORDS = {
 class Run:
     """One playbook that has ended well."""
 
-    command: str
     began: datetime
     ended: datetime
     seconds: float
@@ -64,8 +63,7 @@ class Playbooks:
         command = ["ansible-playbook", f"playbooks/{name}.yml"]
         for key, value in values.items():
             command += ["-e", f"{key}={value}"]
-        text = " ".join(f'{part.replace("=", chr(61) + chr(34), 1)}"' if " " in part else part for part in command)
-        self._screen.command(text)
+        self._screen.command(*command)
         earlier = set(self._journals.glob("*.jsonl"))
         began, clock = datetime.now(UTC), time.monotonic()
         with self._screen.step("Ansible starts") as step:
@@ -77,7 +75,7 @@ class Playbooks:
 
             self._children.run(command, f"ansible-playbook playbooks/{name}.yml", watch=watch)
             step.text = f"{name}: the whole playbook"
-        run = Run(text, began, datetime.now(UTC), time.monotonic() - clock, follower.entries)
+        run = Run(began, datetime.now(UTC), time.monotonic() - clock, follower.entries)
         page = self._reports / f"{follower.run}.html"
         if page.exists():
             run.page = page

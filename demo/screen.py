@@ -1,15 +1,17 @@
 # Copyright (c) 2026 Rewind contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person sees: chapters, steps with their seconds, and lines of at most 80 columns. Colour on a terminal only."""
+"""What a person sees: chapters, steps with their seconds, lines of at most 80 columns; colour on a terminal only."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import textwrap
 import threading
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TextIO
 
@@ -55,14 +57,18 @@ class Screen:
         self.line()
         self.line(text, "bold")
 
-    def command(self, text: str) -> None:
+    def command(self, *words: str, background: bool = False) -> None:
         """A command that could be typed just so, over several lines where one is too long."""
-        lines = textwrap.wrap(
-            text, WIDTH - 4, initial_indent="  $ ", subsequent_indent="      ", break_long_words=False,
-            break_on_hyphens=False,
-        )  # fmt: skip
-        for number, line in enumerate(lines, start=1):
-            self.line(line + (" \\" if number < len(lines) else ""), "cyan")
+        lines = [f"  $ {shlex.quote(words[0])}"]
+        for part in _options(words[1:]):
+            if len(lines[-1]) + len(part) > WIDTH - 5:
+                lines[-1] += " \\"
+                lines.append(f"     {part}")
+            else:
+                lines[-1] += f" {part}"
+        lines[-1] += " &" if background else ""
+        for line in lines:
+            self.line(line, "cyan")
 
     def step(self, text: str) -> Step:
         """A step to be used as a context manager: its line shows the seconds that it took."""
@@ -84,6 +90,20 @@ class Screen:
         if self._drawn:
             print("\r\033[K", end="", file=self._out)
             self._drawn = False
+
+
+def _options(words: Sequence[str]) -> list[str]:
+    """Words for a shell, an option and its value in one piece."""
+    parts: list[str] = []
+    option = False
+    for word in words:
+        if option and not word.startswith("-"):
+            parts[-1] += f" {shlex.quote(word)}"
+            option = False
+        else:
+            parts.append(shlex.quote(word))
+            option = word.startswith("-")
+    return parts
 
 
 class Step:

@@ -104,14 +104,14 @@ class Story:
         self._playbooks = Playbooks(self._children, screen, Path(connection["state_dir"]))
 
         screen.chapter(f"2. Fill the tracker's database from the seed {self._seed}, and keep writing")
-        self._fill()
+        writing_since = self._fill()
         screen.chapter("3. Take a backup")
         backup = self._playbooks.run("backup", reason="before the migration")
 
         screen.chapter("4. Lose data: somebody runs a bad migration by hand")
         loss = self._lose("first")
         screen.chapter("5. Restore the instant before it, in place")
-        in_place = self._restore(loss, "in_place", backup.ended)
+        in_place = self._restore(loss, "in_place", writing_since)
 
         screen.chapter("6. The same migration again")
         loss = self._lose("second")
@@ -131,17 +131,20 @@ class Story:
         ending.writes = sum(1 for write in read_log(self._place.writer_log) if write.row)
         return ending
 
-    def _fill(self) -> None:
+    def _fill(self) -> datetime:
+        """Fills the database and starts the writer; returns when that was."""
         seeding = ["-m", "sandbox.tracker.seed", "--reset", "--rows", str(ROWS), "--seed", str(self._seed)]
-        self._screen.command(" ".join(["python", *seeding]))
+        self._screen.command("python", *seeding)
         with self._screen.step(f"{ROWS:,} progress rows"):
             self._python(*seeding, what="filling the database")
         writing = ["-m", "sandbox.tracker.writer", "--url", self._tracker.url, "--every", str(EVERY_SECONDS)]
-        self._screen.command(" ".join(["python", *writing]) + " &")
+        self._screen.command("python", *writing, background=True)
         log = ["--out", str(self._place.writer_summary), "--log", str(self._place.writer_log)]
         with self._screen.step("a writer writes through the application, 20 times a second"):
+            began = datetime.now(UTC)
             self._writer = self._children.start([sys.executable, *writing, *log])
-            self._writes_after(datetime.now(UTC), 5)
+            self._writes_after(began, 5)
+        return began
 
     def _python(self, *arguments: str, what: str) -> None:
         # By the environment, because a process list shows arguments to everybody.
@@ -166,8 +169,8 @@ class Story:
             self._writes_after(datetime.now(UTC), 5)
         loss = Loss(datetime.now(UTC), text, before)
         screen.say(f"The instant before it: {loss.instant:%Y-%m-%dT%H:%M:%S.%fZ}", "bold")
-        screen.command("python -m sandbox.tracker.migrations --commit bad_migration")
         migration = ["-m", "sandbox.tracker.migrations", "--commit", "bad_migration"]
+        screen.command("python", *migration)
         with screen.step(MIGRATION) as step:
             self._python(*migration, what="the migration")
             after = count_rows(uri)

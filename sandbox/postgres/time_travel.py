@@ -32,7 +32,7 @@ class _Past:
 
 
 class TimeTravel:
-    """Servers that recovered to a position and stay there: PostgreSQL standbys, paused. Nothing can be written."""
+    """Servers that recovered to a position and stay there: PostgreSQL standbys. Nothing can be written."""
 
     def __init__(self, site: Site) -> None:
         self.idle_seconds = IDLE_SECONDS
@@ -72,6 +72,8 @@ class TimeTravel:
             give(rules, site.binaries.identity)
             await cluster.start(settings)
             await self._await_target(cluster)
+            if await self._is_locked(cluster):
+                await self._unlock(cluster, data, settings)
         except BaseException:
             await self._end(cluster, data)
             raise
@@ -88,6 +90,27 @@ class TimeTravel:
                 if time.monotonic() > deadline:
                     raise EngineError("recovery did not reach the position asked for")
                 await asyncio.sleep(0.01)
+
+    async def _is_locked(self, cluster: Cluster) -> bool:
+        # A paused standby holds the table locks of transactions that were under way (a migration that began just
+        # before the commit it stopped at): a SELECT would wait for ever. Neon's computes hold no such locks.
+        rows = await self._site.administrator.execute(
+            cluster.port,
+            "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock'"
+            " AND pid IS DISTINCT FROM pg_backend_pid())",
+        )
+        return bool(rows[0][0])
+
+    async def _unlock(self, cluster: Cluster, data: Path, settings: dict[str, str]) -> None:
+        """Ends the recovery, which aborts what was under way, and makes a standby of the result."""
+        await self._site.administrator.execute(cluster.port, "SELECT pg_promote(true, 60)")
+        await self._site.administrator.execute(cluster.port, "CHECKPOINT")
+        await cluster.stop()
+        signal = data / "standby.signal"
+        signal.touch(mode=0o600)
+        give(signal, self._site.binaries.identity)
+        kept = {name: value for name, value in settings.items() if not name.startswith("recovery_target")}
+        await cluster.start(kept)
 
     async def _reap(self) -> None:
         while self._servers:

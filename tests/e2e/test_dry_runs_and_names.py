@@ -32,6 +32,7 @@ def at(target: Target) -> datetime:
         answer = target.web.post("/api/progress", json={})
         assert answer.status_code == 201, answer.text
     target.say("now")
+    target.end_sessions()
     return moment
 
 
@@ -65,7 +66,8 @@ def test_a_check_shows_the_plan_and_touches_nothing(
 
 
 def _joined(text: str) -> str:
-    return text.replace("' - '", " ").replace("' - ", " ").replace("- '", "")
+    """The lines of the plan, which Ansible prints as a list of quoted texts, joined again."""
+    return " ".join(text.replace("' - '", " ").replace("' - ", " ").replace("- '", "").split())
 
 
 def test_a_check_of_a_backup_touches_nothing(

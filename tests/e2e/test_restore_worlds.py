@@ -60,19 +60,25 @@ def test_other_consumers_of_the_primary_stop_the_run_until_each_is_named(
 def test_a_consumer_that_is_to_be_ignored_stays_where_it_is(
     playbooks: Playbooks, shared: tuple[Target, Target]
 ) -> None:
-    """Given ignore_consumers, the other application's rows are not touched, nor is it deployed."""
+    """Given ignore_consumers, the other application is neither touched nor deployed, and can still read the old data.
+
+    It cannot write it: what it wrote would be on no branch that anybody restores from.
+    """
     first, second = shared
     at = first.say("only the first")
     first.say("later still")
     rows, status, count = second.rows(), second.status(), len(second.deployments())
+    assert status["text"] == "later still", "both use one database"
     options = {"target": "shop", "point_in_time": text_of(at), "cutover": "repoint", "ignore_consumers": ["reports"]}
     playbooks.restore(**options).ok()
     assert first.served() == first.stored() == "only the first"
     assert second.rows() == rows
     assert len(second.deployments()) == count
     assert _direct(first.host()) != _direct(second.host())
-    process = second.web.get("/api/process").json()
-    assert process["pid"] == status["pid"]
+    after = second.status()
+    assert (after["pid"], after["text"]) == (status["pid"], "later still")
+    assert second.web.post("/api/status", json={"text": "too late"}).status_code == 503
+    assert second.stored() == "later still"
 
 
 def test_a_protected_primary_is_unprotected_only_when_allowed_and_protected_again(

@@ -81,6 +81,10 @@ class Process:
         return self._process.pid
 
     @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    @property
     def text(self) -> str:
         """All that it has printed, on one line."""
         self._output.seek(0)

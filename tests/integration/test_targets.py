@@ -2,21 +2,30 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every integration target, played against a running sandbox by ansible-playbook."""
+"""Every integration target, played against a running sandbox by ansible-test.
+
+The targets reach the sandbox through its connection file, which ``tests/integration/integration_config.yml`` names; by
+hand, with that file written, it is ``ansible-test integration --local <target>`` in a collection's folder.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.support.sandbox import SandboxProcess
+from tests.support.tree import copy_tree
 
 TARGETS = Path(__file__).parent / "targets"
+_BEGIN = re.compile(r"^Running (\w+) integration test role$", re.MULTILINE)
 
 
 def names() -> list[str]:
@@ -29,30 +38,45 @@ def names() -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", names())
-def test_a_target_passes(sandbox: SandboxProcess, tmp_path: Path, name: str) -> None:
-    """Given a running sandbox, then the target's tasks and all its assertions pass, and nothing warns."""
-    playbook = tmp_path / "playbook.yml"
-    playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "roles": [name]}]))
-    inventory = tmp_path / "inventory.json"
-    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    inventory.write_text(json.dumps({"all": {"hosts": {"localhost": local}}}))
+@pytest.fixture(scope="module")
+def played(
+    sandbox: SandboxProcess, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, str]:
+    """What ansible-test said about each target that is asked for, all played in one go."""
+    home = tmp_path_factory.mktemp("ansible-test")
+    tree = home / "ansible_collections" / "rewind" / "database"
+    copy_tree(tree, "galaxy.yml", "meta", "plugins", "tests/integration/targets")
+    # It looks for its files by git; in a folder above there may be another repository, or none.
+    subprocess.run(["git", "init", "-q", str(tree)], check=True)
+    config = tree / "tests" / "integration" / "integration_config.yml"
+    config.write_text(json.dumps({"rewind_sandbox_connection": str(sandbox.connection_file)}), encoding="utf-8")
+    asked = [item.callspec.params["name"] for item in request.session.items if _is_ours(item)]
+    bin_folder = Path(sys.executable).parent
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory), str(playbook)],
-        cwd=tmp_path,
-        env={
-            **{key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL") if key in os.environ},
-            "HOME": str(tmp_path),
-            "ANSIBLE_ROLES_PATH": str(TARGETS),
-            "ANSIBLE_NOCOLOR": "1",
-            "REWIND_SANDBOX_CONNECTION": str(sandbox.connection_file),
-            "REWIND_SANDBOX_DIR": str(sandbox.root),
-        },
-        capture_output=True,
+        [bin_folder / "ansible-test", "integration", "--local", "--color", "no", "--continue-on-error", *asked],
+        cwd=tree,
+        env={"HOME": str(home), "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "LC_ALL": "C.UTF-8"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
+        timeout=1800,
         check=False,
     )
-    output = done.stdout + done.stderr
-    assert done.returncode == 0, output[-6000:]
+    shutil.rmtree(tree)
+    preamble, *parts = _BEGIN.split(done.stdout)
+    assert parts, f"ansible-test ended with {done.returncode} and played no target: {preamble}"
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    return item.path == Path(__file__) and hasattr(item, "callspec") and "name" in item.callspec.params
+
+
+@pytest.mark.timeout(1900)
+@pytest.mark.parametrize("name", names())
+def test_a_target_passes(played: Mapping[str, str], name: str) -> None:
+    """Given a running sandbox, then the target's tasks and all its assertions pass, and nothing warns."""
+    assert name in played, f"ansible-test did not play it, but {', '.join(played)}"
+    output = played[name]
+    assert re.search(r"^testhost +: ok=\d+ .*\bunreachable=0 +failed=0 ", output, re.MULTILINE), output[-6000:]
     assert "[WARNING]" not in output and "[DEPRECATION" not in output, output[-6000:]

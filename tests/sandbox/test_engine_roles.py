@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -214,3 +215,25 @@ async def test_given_an_instant_when_travelled_to_then_it_is_read_only_shared_wh
             await connect_to(again)
     await engine.delete(root)
     assert engine.time_travel.ports() == []
+
+
+async def test_given_a_migration_under_way_when_travelling_to_an_instant_inside_it_then_its_tables_can_be_read(
+    engine: Engine,
+) -> None:
+    """The standby must not hold the lock of a transaction that was not committed then."""
+    root = await new_database(engine)
+    await write(engine, root, "then")
+    port = await engine.ensure_running(root)
+    async with await engine.site.administrator.connect(port, DATABASE) as connection, connection.transaction():
+        await connection.execute("ALTER TABLE status ADD COLUMN archived boolean")
+        await connection.execute("UPDATE status SET text = 'half migrated'")
+        instant = datetime.now(UTC)
+    await write(engine, root, "now")
+    past = await engine.open_time_travel(root, at=instant)
+    async with await engine.site.administrator.connect(past, DATABASE) as connection:
+        await connection.execute("SET statement_timeout = '5s'")
+        cursor = await connection.execute("SELECT *, pg_is_in_recovery() FROM status")
+        assert [row[-2:] for row in await cursor.fetchall()] == [("then", True)]
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            await connection.execute("UPDATE status SET text = 'changed'")
+    await engine.delete(root)

@@ -180,6 +180,20 @@ class Target:
         """
         return int(self.ask(_WRITTEN))
 
+    def end_sessions(self) -> None:
+        """Ends the application's sessions, which makes them report what they have written; it connects again."""
+        with self.connect() as connection:
+            mine = "datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+            found = connection.execute(f"SELECT pid FROM pg_stat_activity WHERE {mine}".encode()).fetchall()
+            pids = [row[0] for row in found]
+            connection.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", (pids,))
+
+            def ended() -> bool:
+                left = connection.execute("SELECT 1 FROM pg_stat_activity WHERE pid = ANY (%s)", (pids,))
+                return left.fetchone() is None
+
+            wait_for(ended, what="the end of the application's sessions")
+
     def sessions(self, branch_id: str) -> int:
         """Sessions of the application on a branch."""
         return int(

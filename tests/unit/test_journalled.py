@@ -202,7 +202,7 @@ def test_every_module_that_a_run_writes_with_has_the_option(name: str, tmp_path:
     module = importlib.import_module(f"ansible_collections.rewind.database.plugins.modules.{name}")
     assert module.SPEC.arguments["journal"] == JOURNAL.arguments["journal"]
     assert module.SPEC.from_host_vars["state_dir"] == "rewind_state_dir"
-    option = {"run": "20250113T142500Z-restore-1a2b3c", "step": "env", "ids": {}, "undo": None}
+    option: Json = {"run": "20250113T142500Z-restore-1a2b3c", "step": "env", "ids": {}, "undo": None}
     with pytest.raises(InvalidInput, match="has no journal"):
         module.run(FakeTask({"journal": option, "state_dir": str(tmp_path)}))
 

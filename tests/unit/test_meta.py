@@ -22,6 +22,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.tree import copy_tree, tracked
+
 CLONE = Path(__file__).resolve().parents[2]
 COLLECTION = "ansible_collections.rewind.database"
 MODULES = sorted(path.stem for path in (CLONE / "plugins" / "modules").glob("*.py") if path.stem != "__init__")
@@ -52,18 +54,6 @@ def documentation(module: str) -> dict[str, Any]:
     """The module's own documentation, without its fragments."""
     found = importlib.import_module(f"{COLLECTION}.plugins.modules.{module}").DOCUMENTATION
     return dict(yaml.safe_load(found))
-
-
-def tracked(*patterns: str) -> list[Path]:
-    """The files that are in the repository, or would be."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z", "--", *patterns],
-        cwd=CLONE,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    return [CLONE / name for name in listed.split("\0") if name and (CLONE / name).is_file()]
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -222,11 +212,7 @@ def test_every_source_file_says_its_licence() -> None:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty folder with the collection installed from its artifact, as a user's would be."""
     folder = tmp_path_factory.mktemp("installed")
-    source = folder / "source"
-    for path in tracked():
-        target = source / path.relative_to(CLONE)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target)
+    source = copy_tree(folder / "source")
     run(folder, "ansible-galaxy", "collection", "build", str(source), "--output-path", str(folder))
     artifact = next(folder.glob("rewind-database-*.tar.gz"))
     run(folder, "ansible-galaxy", "collection", "install", str(artifact), "-p", str(folder / "collections"), "--force")

@@ -22,7 +22,7 @@ from ansible_collections.rewind.database.plugins.module_utils._postgres.session 
 from ansible_collections.rewind.database.plugins.module_utils._postgres.tables import TableName
 from ansible_collections.rewind.database.plugins.module_utils._time import RestorePoint
 from ansible_collections.rewind.database.tests.unit.both_ways import BothWays, StubServer
-from ansible_collections.rewind.database.tests.unit.postgres_cluster import OWNER, Cluster
+from ansible_collections.rewind.database.tests.unit.postgres_cluster import ADMIN, OWNER, Cluster
 from ansible_collections.rewind.database.tests.unit.postgres_world import (
     HOST,
     NEWEST,
@@ -358,6 +358,38 @@ def test_connect_tries_both_ways_with_tls(script: Script, cluster: Cluster, data
     assert both["found"]["direct"]["host"] == HOST and both["found"]["pooled"]["host"] == POOLER
     assert all(way["tls"] and way["role"] == OWNER for way in both["found"].values())
     assert not direct["ok"] and set(direct["found"]) == {"direct"} and "expected nobody" in direct["message"]
+
+
+def test_that_nobody_gets_in_is_an_answer_where_only_that_is_asked(script: Script, cluster: Cluster) -> None:
+    """Given a database that takes no connection, when only connect is checked, then it is a failed check, no error."""
+    database = cluster.create_database()
+    with cluster.connect("postgres", ADMIN) as admin:
+        admin.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS false')
+    checks = [{"kind": "connect", "name": "the old primary", "pooled": True}]
+    result = _module(script, cluster, database, resolutions=3, checks=checks)
+    assert not result.get("failed") and result["passed"] is False
+    refused = result["failed_checks"][0]
+    assert refused["name"] == "the old primary" and "not currently accepting connections" in refused["message"]
+    assert {"direct", "pooled"} == set(refused["found"]) and all("error" in way for way in refused["found"].values())
+    assert cluster.passwords[OWNER] not in str(result)
+
+
+def test_beside_another_check_a_refusal_is_an_error(script: Script, cluster: Cluster) -> None:
+    """Given the same database, when a table is asked for too, then the task fails: nothing of it can be answered."""
+    database = cluster.create_database()
+    with cluster.connect("postgres", ADMIN) as admin:
+        admin.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS false')
+    result = _module(script, cluster, database, checks=[{"kind": "connect"}, {"kind": "table", "table": "User"}])
+    assert result["failed"] and "not currently accepting connections" in result["msg"]
+
+
+def test_a_refusal_fails_the_task_when_asked(script: Script, cluster: Cluster) -> None:
+    """Given fail=true and a connection that is refused, then the task fails with the server's own words."""
+    result = _module(
+        script, cluster, "nowhere", resolutions=2, fail=True, checks=[{"kind": "connect", "pooled": False}]
+    )
+    assert result["failed"] and result["error"]["code"] == "checks_failed"
+    assert 'database "nowhere" does not exist' in result["msg"] and cluster.passwords[OWNER] not in str(result)
 
 
 def test_a_predicted_branch_is_not_connected_to(script: Script) -> None:

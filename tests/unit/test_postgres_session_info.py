@@ -90,3 +90,28 @@ def test_what_does_not_come_is_an_error_with_what_is_there(
     assert result["partial"]["count"] == (1 if application else 0)
     assert sum(clock.slept) == pytest.approx(3)
     assert cluster.passwords[OWNER] not in str(result)
+
+
+def test_neither_this_collection_nor_the_platform_counts_as_somebody(
+    script: Script, cluster: Cluster, database: str, clock: FakeClock
+) -> None:
+    """Given only a session of this collection and one of the platform, then nobody is there, and none has to end."""
+    with (
+        connect(address(cluster, database)),
+        cluster.connect(database, ADMIN),
+    ):
+        expect(script, cluster, database)
+        found = call_module("postgres_session_info", options(database, expect="none", wait_timeout=3))
+        expect(script, cluster, database)
+        waited = call_module("postgres_session_info", options(database, expect="some", wait_timeout=3))
+    assert found["count"] == found["own"] == 1 and found["internal_count"] == 1
+    assert waited["failed"] and waited["error"]["code"] == "timeout" and sum(clock.slept) == pytest.approx(3)
+
+
+def test_nothing_is_waited_for_on_a_predicted_branch(script: Script, clock: FakeClock) -> None:
+    """Given a branch that does not exist yet, then the shape is the usual one, at once and without a request."""
+    given = options("tracker", expect="some")
+    given["connection"]["branch_id"] = "predicted:branch/restore-20250113-142500"
+    result = call_module("postgres_session_info", given)
+    assert "does not exist yet" in result["skipped_reason"] and result["sessions"] == [] and result["count"] is None
+    assert script.requests == [] and clock.slept == []

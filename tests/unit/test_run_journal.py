@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +77,50 @@ def test_both_ways_say_the_same(both_ways: BothWays, tmp_path: Path) -> None:
     variables = {"rewind_state_dir": str(tmp_path / "state")}
     result = both_ways.same("run_journal", options, variables=variables, volatile=frozenset({"at", "epoch"}))
     assert result["run"]["id"] == run.id and result["run"]["steps"]["env"]["ids"] == {"x": 1}
+
+
+def test_the_sections_are_what_a_timeline_takes(tmp_path: Path) -> None:
+    """Given sections with steps inside, then they come in order, each ended by the next, and without the steps."""
+    run = _journal_module(tmp_path, action="start", verb="restore")["run"]["id"]
+    for step in ("preflight", "cutover"):
+        _journal_module(tmp_path, action="enter", run=run, step=step)
+        _journal_module(tmp_path, action="append", run=run, step=f"in_{step}", phase="done")
+    first, second = _journal_module(tmp_path, action="read", run=run)["run"]["sections"]
+    assert (first["step"], first["status"], second["step"], second["status"]) == (
+        "preflight",
+        "done",
+        "cutover",
+        "intent",
+    )
+    assert first["finished"] >= first["started"] and first["seconds"] >= 0
+    assert second["finished"] is None and second["seconds"] is None
+    ended = _journal_module(tmp_path, action="finish", run=run, status="done")["run"]
+    assert [item["status"] for item in ended["sections"]] == ["done", "done"]
+
+
+def test_a_run_that_failed_shows_the_section_that_it_failed_in(tmp_path: Path) -> None:
+    """Given a run that ends failed in a section, then that section is not shown as done."""
+    run = _journal_module(tmp_path, action="start", verb="restore")["run"]["id"]
+    _journal_module(tmp_path, action="enter", run=run, step="verify")
+    ended = _journal_module(tmp_path, action="finish", run=run, status="failed", error={"message": "why"})["run"]
+    assert ended["sections"][0]["status"] != "done"
+
+
+def test_a_section_that_is_entered_again_is_open_again(tmp_path: Path) -> None:
+    """Given a run that is gone on with, then a section that was done is begun anew, and takes its new place."""
+    run = _journal_module(tmp_path, action="start", verb="restore")["run"]["id"]
+    for step in ("preflight", "cutover", "preflight"):
+        entered = _journal_module(tmp_path, action="enter", run=run, step=step)
+    assert [(item["step"], item["status"]) for item in entered["run"]["sections"]] == [
+        ("cutover", "done"),
+        ("preflight", "intent"),
+    ]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_every_answer_has_its_instant_twice(tmp_path: Path, check_mode: bool) -> None:
+    """Given any action, then text and seconds name the same instant; a deadline is counted from it."""
+    options = {"state_dir": str(tmp_path), "target": "tracker", "action": "start", "verb": "restore"}
+    result = call_module("run_journal", options, check_mode=check_mode)
+    assert datetime.fromisoformat(result["at"]).timestamp() == pytest.approx(result["epoch"], abs=1e-5)
+    assert abs(result["epoch"] - time.time()) < 60

@@ -189,6 +189,12 @@ def _consumers(case: Case, findings: Findings) -> None:
                 "applications can be moved.",
                 "Move it by hand after the restore, and name it in ignore_consumers.",
             )
+    stays = ", ".join(str(item.get("name")) for item in others if item["answer"] == "ignore")
+    if stays:
+        findings.warn(
+            f"{stays} stays on the old primary: that keeps its computes and is read only after a repoint; its sessions "
+            "are not proven to be gone."
+        )
     asked = set(case.request.also_repoint) | set(case.request.ignore_consumers)
     unknown = sorted(asked - {name for item in others for name in _names(item)})
     if unknown:

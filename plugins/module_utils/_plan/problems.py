@@ -181,6 +181,12 @@ def _passwords(case: Case, strategy: str, source: Source, findings: Findings) ->
 def _in_place(case: Case, source: Source, findings: Findings) -> None:
     if _preserved(case) is not None:
         return
+    if case.request.deploy_commit:
+        findings.problem(
+            "commit_needs_deployment",
+            "deploy_commit was given, and a restore in place deploys nothing.",
+            "Use cutover=repoint, or leave deploy_commit out.",
+        )
     for code, message, what_to_do in in_place_obstacles(case):
         findings.problem(code, message, what_to_do)
     if case.node.protected and not case.request.allow_unprotect:

@@ -70,7 +70,10 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
     point = read_point(request, facts, findings, resolved)
     source = None
     done = (False, "the primary or the restore point is not known")
-    if now_primary is not None and point is not None:
+    if resolved is not None:
+        # A cutover that is recorded is not yet fenced: the run that was killed has its own end to come to.
+        done = (False, "an unfinished run is continued")
+    elif now_primary is not None and point is not None:
         done = already_done(request, facts, now_primary, point)
     if primary is not None and point is not None:
         source = find_source(request, facts, primary, point, Findings() if done[0] else findings, resolved)

@@ -153,6 +153,8 @@ def choose(case: Case, resolved: Mapping[str, Any] | None) -> tuple[str, str]:
         return str(resolved["strategy"]), "the run that is being continued had chosen it"
     if case.request.cutover != "auto":
         return case.request.cutover, "it was asked for"
+    if case.request.deploy_commit:
+        return "repoint", "a restore in place deploys nothing, and deploy_commit was given"
     obstacles = in_place_obstacles(case)
     if obstacles:
         return "repoint", obstacles[0][1]
