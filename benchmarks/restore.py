@@ -67,7 +67,8 @@ def with_writer(sandbox: Any, *arguments: str) -> dict[str, Any]:
 
 def show(name: str, measured: dict[str, Any], empty: float) -> None:
     requests = ", ".join(f"{key} {count}" for key, count in sorted(measured["requests"].items()))
-    print(f"{name:<22} {measured['wall']:6.1f} s  CPU {measured['cpu']:5.1f} s  {measured['wall'] / empty:5.1f} x empty play")
+    ratio = measured["wall"] / empty
+    print(f"{name:<22} {measured['wall']:6.1f} s  CPU {measured['cpu']:5.1f} s  {ratio:5.1f} x empty play")
     print(f"{'':<22} requests: {requests or 'none'}")
     if "writer" in measured:
         print(f"{'':<22} writer: {measured['writer']}")

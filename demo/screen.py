@@ -112,8 +112,6 @@ class Step:
     def __init__(self, screen: Screen, text: str) -> None:
         self.screen = screen
         self.text = text
-        self.silent = False
-        """True: nothing is printed at the end, because the parts of the step have had lines of their own."""
         self.seconds = 0.0
         self._began = time.monotonic()
         self._over = threading.Event()
@@ -136,8 +134,6 @@ class Step:
         self.screen.current = None
         if kind is not None:
             self.screen.took(self.seconds, f"{self.text}: not finished", "red")
-        elif self.silent:
-            self.screen.draw("")
         else:
             self.screen.took(self.seconds, self.text)
 

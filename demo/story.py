@@ -97,8 +97,9 @@ class Story:
         screen.chapter("1. Start a sandbox: PostgreSQL, a Neon, a Coolify and an application")
         with screen.step("clear what an earlier demo left"):
             self._place.clear(self._children)
-        with screen.step("the sandbox is ready"):
+        with screen.step("start the sandbox") as step:
             self._place.up(self._children, screen)
+            step.text = "the sandbox is ready"
         connection = self._place.connection()
         self._tracker = Tracker(connection)
         self._playbooks = Playbooks(self._children, screen, Path(connection["state_dir"]))

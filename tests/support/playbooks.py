@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -39,7 +39,6 @@ class Played:
     stdout: str
     stderr: str
     seconds: float
-    state: Path = field(repr=False)
 
     @property
     def text(self) -> str:
@@ -68,11 +67,6 @@ class Played:
         """The message of the last task that failed on this host, on one line; empty where none did."""
         found = re.findall(_FATAL.pattern.replace(r"\[[^\]]+\]", re.escape(f"[{host}]")), self.stdout, re.MULTILINE)
         return _message(found)
-
-    @property
-    def tasks(self) -> list[str]:
-        """The names of the tasks, in order."""
-        return re.findall(r"^TASK \[(.+)\] \**$", self.stdout, re.MULTILINE)
 
     def ok(self) -> Played:
         """Fails the test unless it succeeded without a warning."""
@@ -151,7 +145,7 @@ class Playbooks:
             check=False,
         )
         spent = time.monotonic() - began
-        played = Played(tuple(command[1:]), ended.returncode, ended.stdout, ended.stderr, spent, self.state)
+        played = Played(tuple(command[1:]), ended.returncode, ended.stdout, ended.stderr, spent)
         print(f"{played} (REWIND_TEST_SEED={self.seed})")
         self.runs.append(played)
         assert (leaks := self.leaks(played)) == [], f"secrets are shown: {leaks}"

@@ -117,7 +117,10 @@ class Soak:
         verdict = self._rule.judge(reading, since)
         if verdict is not Verdict.GOOD:
             self.good, self._good_since = 0, None
-            return self._feed_bad(since) if verdict is Verdict.BAD else self._forget_bad()
+            if verdict is Verdict.BAD:
+                return self._feed_bad(since)
+            self._forget_bad()
+            return None
         self._forget_bad()
         self.good += 1
         if self._good_since is None:
