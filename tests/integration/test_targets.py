@@ -51,7 +51,7 @@ def played(
     config = tree / "tests" / "integration" / "integration_config.yml"
     config.write_text(json.dumps({"rewind_sandbox_connection": str(sandbox.connection_file)}), encoding="utf-8")
     functions = [item for item in request.session.items if isinstance(item, pytest.Function) and _is_ours(item)]
-    asked = [item.callspec.params["name"] for item in functions]
+    asked = [str(item.callspec.params["name"]) for item in functions]
     bin_folder = Path(sys.executable).parent
     done = subprocess.run(
         [bin_folder / "ansible-test", "integration", "--local", "--color", "no", "--continue-on-error", *asked],
