@@ -36,20 +36,8 @@ COLLECTION = (
 
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = [
-    "lint",
-    "types",
-    "unit",
-    "sandbox",
-    "e2e",
-    "faults",
-    "integration",
-    "ansible_lint",
-    "docs",
-    "sanity_oldest",
-    "sanity_newest",
-    "galaxy",
-]
+# The others (e2e, faults, integration, ansible_lint, docs, sanity_oldest, sanity_newest, galaxy, long) are named.
+nox.options.sessions = ["lint", "types", "unit", "sandbox"]
 
 
 def in_venv(session: nox.Session, *command: str, **env: str) -> None:

@@ -108,7 +108,8 @@ def test_the_latest_backup_is_restored_from_although_it_expires_and_the_primary_
     playbooks: Playbooks, control: Control, targets: Targets
 ) -> None:
     """Given a suspended primary and a backup with an expiry: a check wakes nothing; the restore clears it first."""
-    target = targets.make("sleeper")
+    # Its health is looked at once, for a look asks the database and so wakes it.
+    target = targets.make("sleeper", health_check_interval=3600)
     target.say("in the backup")
     playbooks.backup(target="sleeper", reason="before the night").ok()
     name = next(key for key in target.branches() if key.startswith("backup-"))
