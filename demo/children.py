@@ -119,4 +119,4 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not happen within {seconds:.0f} s")
-        time.sleep(0.02)
+        time.sleep(POLL_SECONDS)
