@@ -53,6 +53,7 @@ class Control:
             web.post("/control/settings", self.change_settings),
             web.post("/control/tokens", self.create_token),
             web.post("/control/projects", self.create_project),
+            web.post("/control/projects/{project}/branches", self.create_branches),
             web.post("/control/applications", self.create_application),
             web.patch("/control/applications/{app}", self.change_application),
             web.post("/control/applications/{app}/envs", self.add_env_row),
@@ -186,6 +187,14 @@ class Control:
     async def create_project(self, request: web.Request) -> web.Response:
         """A Neon project with a root branch, a database, a role and a compute."""
         return web.json_response(await self.world.neon.create_project(**await _object(request)), status=201)
+
+    async def create_branches(self, request: web.Request) -> web.Response:
+        """Branches as they would be after some time: made at an instant that has passed, many at once."""
+        wanted = (await _object(request)).get("branches")
+        if not isinstance(wanted, list):
+            raise ValueError("branches must be a list")
+        made = await self.world.neon.add_branches(request.match_info["project"], wanted)
+        return web.json_response({"branches": made}, status=201)
 
     async def create_application(self, request: web.Request) -> web.Response:
         """A Coolify application with its repository; it is deployed when the body says so."""

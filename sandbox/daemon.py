@@ -80,7 +80,7 @@ class Daemon:
     async def _start(self, parts: contextlib.AsyncExitStack) -> None:
         await Processes(self.settings.root / "processes").await_predecessor()
         world = self._make_world()
-        parts.callback(world.store.save)
+        parts.callback(world.store.flush)
         require_free(world.store.section("ports"))
         self.report.step("starting PostgreSQL")
         binaries = await asyncio.to_thread(find_binaries, world.root / "pg", identity=unprivileged_identity())
@@ -172,6 +172,8 @@ def connection_of(world: World) -> dict[str, Any]:
         "control_url": f"http://127.0.0.1:{world.port('control')}/control",
         "control_token": tokens["control"],
         "postgres_port": world.port("postgres"),
+        "neon_requests_per_minute": world.settings.neon.requests_per_minute,
+        "coolify_requests_per_minute": world.settings.coolify.rate_limit_per_minute,
         "state_dir": str(state),
         "targets": world.store.section("scenario")["targets"],
     }

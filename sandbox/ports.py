@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import random
 import socket
 from collections.abc import Collection, Mapping
@@ -14,6 +15,8 @@ from pathlib import Path
 
 # Below the range from which kernels take ports for outgoing connections, so that a kept port stays free.
 PORT_RANGE = (20000, 32000)
+# Sandboxes that run beside each other and are killed keep their ports only where no other one may pick them.
+RANGE_VARIABLE = "REWIND_SANDBOX_PORTS"
 LISTENING = "0A"
 
 
@@ -34,17 +37,31 @@ def port_is_free(port: int) -> bool:
     return True
 
 
+def port_range() -> tuple[int, int]:
+    """The ports to pick from: ``$REWIND_SANDBOX_PORTS``, written ``first-last``, else those below the kernels' own.
+
+    Raises `PortTaken` for a range that is none.
+    """
+    chosen = os.environ.get(RANGE_VARIABLE)
+    if not chosen:
+        return PORT_RANGE
+    first, _, last = chosen.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 1024 <= int(first) < int(last) <= 65535):
+        raise PortTaken(errno.EINVAL, f"{RANGE_VARIABLE}={chosen}: write it as first-last, between 1024 and 65535")
+    return int(first), int(last) + 1
+
+
 def pick_port(*, taken: Collection[int] = ()) -> int:
     """A loopback port on which nobody listens.
 
     Not seeded: two sandboxes with one seed would pick the same ones.
     """
-    choose = random.SystemRandom()
+    choose, (first, end) = random.SystemRandom(), port_range()
     for _ in range(2000):
-        port = choose.randrange(*PORT_RANGE)
+        port = choose.randrange(first, end)
         if port not in taken and port_is_free(port):
             return port
-    raise PortTaken(errno.EADDRINUSE, f"no free port between {PORT_RANGE[0]} and {PORT_RANGE[1]}")
+    raise PortTaken(errno.EADDRINUSE, f"no free port between {first} and {end - 1}")
 
 
 def taken_ports(ports: Mapping[str, int]) -> dict[str, int]:

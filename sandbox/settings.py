@@ -55,6 +55,8 @@ class NeonSettings:
     history_retention_seconds: int = 86400
     """History window of a new project (control-plane seconds). Free allows 21600, launch 604800, scale 2592000."""
     page_size_default: int = 100
+    page_size_max: int = 10000
+    """The most on a page, whatever is asked for."""
     requests_per_minute: int = 700
     burst_per_second: int = 40
     suspend_timeout_seconds: int = 300
@@ -101,6 +103,8 @@ class Settings:
     """Seconds added to every answer, by service."""
     keep_requests: int = 50000
     """How many requests the log keeps."""
+    save_seconds: float = 0.0
+    """For how long a change may wait to be kept on disk together with others. A kill loses them; for benchmarks."""
     neon: NeonSettings = field(default_factory=NeonSettings)
     coolify: CoolifySettings = field(default_factory=CoolifySettings)
 

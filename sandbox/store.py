@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,16 @@ class Store:
     changed since the first, never the file.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Reads `path`, or starts empty. Raises ValueError for a file that is not a JSON object."""
+    def __init__(self, path: Path, *, delay: Callable[[], float] = lambda: 0.0) -> None:
+        """Reads `path`, or starts empty. Raises ValueError for a file that is not a JSON object.
+
+        `delay` says for how many seconds a save may wait for others to come: writing thousands of branches after
+        each change of one takes longer than the change.
+        """
         self.path = path
         self.data: dict[str, Any] = {}
+        self._delay = delay
+        self._later: asyncio.TimerHandle | None = None
         self._written = ""
         if path.exists():
             text = path.read_text(encoding="utf-8")
@@ -39,7 +46,18 @@ class Store:
         return section
 
     def save(self) -> None:
-        """Writes everything durably: a new file, flushed to disk, then put in the old one's place."""
+        """Writes everything durably, at once or with what else changes within the delay."""
+        seconds = self._delay()
+        if seconds <= 0:
+            self.flush()
+        elif self._later is None:
+            self._later = asyncio.get_running_loop().call_later(seconds, self.flush)
+
+    def flush(self) -> None:
+        """Writes everything durably now: a new file, flushed to disk, then put in the old one's place."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         text = json.dumps(self.data, separators=(",", ":"), default=str)
         if text == self._written:
             return
@@ -61,4 +79,4 @@ class Store:
     def clear(self, *, keep: Iterable[str]) -> None:
         """Forgets every section but those named, and saves."""
         self.data = {name: self.data[name] for name in keep if name in self.data}
-        self.save()
+        self.flush()

@@ -74,7 +74,7 @@ class World:
     def __init__(self, settings: Settings, store: Store | None = None) -> None:
         self.settings = settings
         self.root: Path = settings.root
-        self.store = store if store is not None else Store(settings.root / "store.json")
+        self.store = store or Store(settings.root / "store.json", delay=lambda: settings.save_seconds)
         self.log = RequestLog(settings.keep_requests)
         self.faults = Faults()
         kept = self.store.section("world")
@@ -108,10 +108,13 @@ class World:
 
     async def cancel_tasks(self) -> None:
         """Ends every background task and waits for it."""
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        current = asyncio.current_task()
+        # Once is not always enough: a task may begin another one while it ends, and a wait_for of Python 3.11 whose
+        # work is done at that very moment loses the cancellation (cpython#86296).
+        while tasks := [task for task in self._tasks if task is not current and not task.done()]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=1)
 
     def port(self, name: str) -> int:
         """The port kept under `name`, picked free the first time (``neon``, ``application/<uuid>``, ...)."""

@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.sandbox import Control, SandboxProcess
 
 SEED = int(os.environ.get("REWIND_TEST_SEED") or random.SystemRandom().randrange(2**31))
+# Every process of a run that is spread over several has the same one.
+os.environ["REWIND_TEST_SEED"] = str(SEED)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So a shell begins what it sends to the background, and what tests begin would inherit it and not see a Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("rewind", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rewind")
 
 
 def pytest_report_header() -> str:

@@ -38,6 +38,7 @@ class Others:
             route("GET", "/projects/{uuid}/{name}", "read", self.environment),
             route("GET", "/servers", "read", self.servers),
             route("GET", "/servers/{uuid}", "read", self.server),
+            route("GET", "/servers/{uuid}/resources", "read", self.resources),
             route("GET", "/databases", "read", self.databases),
             web.route("*", "/api/{tail:.*}", self.unknown),
         ]
@@ -146,7 +147,12 @@ class Others:
                     for a in self.state.applications.values()
                     if a["environment"] == environment["uuid"]
                 ]
-                return reply({**environment, "applications": inside, "services": []})
+                services = [
+                    self._public_service(service, sensitive=sensitive)
+                    for service in self.state.data["services"].values()
+                    if service.get("environment_id") == environment["id"]
+                ]
+                return reply({**environment, "applications": inside, "services": services})
         raise refuse(404, "Environment not found.")
 
     def _public_server(self, server: Row) -> Row:
@@ -167,9 +173,26 @@ class Others:
         """All servers."""
         return reply([self._public_server(server) for server in self.state.data["servers"].values()])
 
-    async def server(self, request: web.Request) -> web.Response:
-        """One server."""
-        found = self.state.data["servers"].get(request.match_info["uuid"])
+    def _server(self, request: web.Request) -> Row:
+        found: Row | None = self.state.data["servers"].get(request.match_info["uuid"])
         if found is None:
             raise refuse(404, "Server not found.")
-        return reply(self._public_server(found))
+        return found
+
+    async def server(self, request: web.Request) -> web.Response:
+        """One server."""
+        return reply(self._public_server(self._server(request)))
+
+    async def resources(self, request: web.Request) -> web.Response:
+        """What runs on a server, with its type and status."""
+        server = self._server(request)
+        running = [("application", a["row"]) for a in self.state.applications.values() if a["server"] == server["uuid"]]
+        services = self.state.data["services"].values()
+        running += [("service", item) for item in services if item.get("server_id") == server["id"]]
+        names = ("id", "uuid", "name", "created_at", "updated_at")
+        return reply(
+            [
+                {name: row[name] for name in names} | {"type": kind, "status": shown_status(str(row["status"]))}
+                for kind, row in running
+            ]
+        )

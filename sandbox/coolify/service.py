@@ -25,7 +25,7 @@ from sandbox.coolify.queue import Queue
 from sandbox.coolify.requests import Answer, refuse, wants_json
 from sandbox.coolify.runner import Runner
 from sandbox.coolify.shared import SharedEnvs
-from sandbox.coolify.state import ACTIVE, Row, State, application_row, application_settings
+from sandbox.coolify.state import ACTIVE, Place, Row, State, application_row, application_settings
 from sandbox.tracker import versions
 
 if TYPE_CHECKING:
@@ -113,6 +113,9 @@ class CoolifyService:
         wait: bool = True,
         tags: Iterable[str] = (),
         tasks: Iterable[Mapping[str, Any]] = (),
+        project: str | None = None,
+        environment: str | None = None,
+        server: str | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
         """An application of the demo's repository.
@@ -120,12 +123,13 @@ class CoolifyService:
         `env` is a mapping, or rows with their flags; production rows get their preview copies. `repository` names
         commits of `sandbox.tracker.versions`, oldest first; the last one is the head. `built`: an image of each
         exists, so that no deployment builds until something with an impact on the build changes. `deploy` queues
-        a deployment and, with `wait`, waits for its end. `fields` are columns or settings of the application
+        a deployment and, with `wait`, waits for its end. `project`, `environment` and `server` are names; what does
+        not exist yet is made. `fields` are columns or settings of the application
         (``health_check_enabled``, ``ports_mappings``, ``is_auto_deploy_enabled``, ...). Health is checked on
         ``/api/health`` unless they say else.
         Raises LookupError for an unknown commit and ValueError for an unknown field.
         """
-        application = self._new_application(name)
+        application = self._new_application(name, self.state.place(project, environment, server))
         row = application["row"]
         row["build_pack"] = build_pack
         application |= {"tags": list(tags), "tasks": [dict(task) for task in tasks]}
@@ -151,10 +155,8 @@ class CoolifyService:
         self.state.save()
         return await self._described(application, deploy=deploy, wait=wait)
 
-    def _new_application(self, name: str) -> Row:
-        server = next(iter(self.state.data["servers"].values()))
-        project = next(iter(self.state.data["projects"].values()))
-        environment = project["environments"][0]
+    def _new_application(self, name: str, place: Place) -> Row:
+        project, environment, server = place
         row = application_row(self.state, name=name, url="", server=server, environment=environment)
         row |= {
             "health_check_enabled": True,
@@ -187,9 +189,18 @@ class CoolifyService:
             answer |= {"deployment_uuid": uuid, "deployment_status": deployment["status"]}
         return answer
 
-    def create_service(self, *, name: str, env: Mapping[str, str] | Iterable[Mapping[str, Any]] = ()) -> Row:
-        """A service with env rows; nothing runs."""
+    def create_service(
+        self,
+        *,
+        name: str,
+        env: Mapping[str, str] | Iterable[Mapping[str, Any]] = (),
+        project: str | None = None,
+        environment: str | None = None,
+        server: str | None = None,
+    ) -> Row:
+        """A service with env rows; nothing runs. It is placed as an application is."""
         now = self.state.now()
+        _, inside, where = self.state.place(project, environment, server)
         service = {
             "id": self.state.next_id(),
             "uuid": self.state.new_uuid(),
@@ -198,6 +209,9 @@ class CoolifyService:
             "status": "running:healthy",
             "docker_compose_raw": "services: {}\n",
             "service_type": None,
+            "environment_id": inside["id"],
+            "server_id": where["id"],
+            "destination_id": where["id"],
             "created_at": now,
             "updated_at": now,
         }
@@ -207,15 +221,20 @@ class CoolifyService:
         self.state.save()
         return service
 
-    def create_shared_env(self, *, kind: str, key: str, value: str, owner: str | None = None) -> Row:
-        """A shared variable of the team, or of the first project, environment or server."""
-        project = next(iter(self.state.data["projects"].values()))
-        owners = {
-            "team": "team",
-            "project": project["uuid"],
-            "environment": project["environments"][0]["uuid"],
-            "server": next(iter(self.state.data["servers"])),
-        }
+    def create_shared_env(
+        self,
+        *,
+        kind: str,
+        key: str,
+        value: str,
+        owner: str | None = None,
+        project: str | None = None,
+        environment: str | None = None,
+        server: str | None = None,
+    ) -> Row:
+        """A shared variable of the team, or of a project, environment or server: the first ones, or those named."""
+        inside, of, where = self.state.place(project, environment, server)
+        owners = {"team": "team", "project": inside["uuid"], "environment": of["uuid"], "server": where["uuid"]}
         return SharedEnvs(self.context).add(kind, owner or owners[kind], {"key": key, "value": value})
 
     def change_application(self, uuid: str, fields: Mapping[str, Any]) -> dict[str, Any]:

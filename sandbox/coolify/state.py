@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import random
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Protocol
 
 Row = dict[str, Any]
+Place = tuple[Row, Row, Row]
+"""A project, an environment of it, and a server."""
 
 LETTERS = string.ascii_lowercase + string.digits
 ACTIVE = ("queued", "in_progress")
@@ -156,35 +158,66 @@ class State:
         self.data["envs"][row["uuid"]] = row
         return row
 
-    def _first_rows(self) -> None:
-        server = {
-            "id": 0,
+    def place(self, project: str | None, environment: str | None, server: str | None) -> Place:
+        """The project, environment and server of these names, made where there is none; without a name the first."""
+        inside = self._named("projects", project, self._new_project)
+        names = [item["name"] for item in inside["environments"]]
+        if environment is not None and environment not in names:
+            inside["environments"].append(self._new_environment(environment))
+        wanted = environment or names[0]
+        of = next(item for item in inside["environments"] if item["name"] == wanted)
+        return inside, of, self._named("servers", server, self._new_server)
+
+    def _named(self, kind: str, name: str | None, new: Callable[[str], Row]) -> Row:
+        rows: dict[str, Row] = self.data[kind]
+        for row in rows.values():
+            if name in (None, row["name"]):
+                return row
+        made = new(str(name))
+        rows[made["uuid"]] = made
+        return made
+
+    def _new_project(self, name: str) -> Row:
+        # Coolify makes the environment production in every new project.
+        return {
+            "id": self.next_id(),
             "uuid": self.new_uuid(),
-            "name": "localhost",
-            "description": "This is the server where Coolify is running on.",
-            "ip": "host.docker.internal",
+            "name": name,
+            "description": None,
+            "environments": [self._new_environment("production")],
+        }
+
+    def _new_environment(self, name: str) -> Row:
+        return {
+            "id": self.next_id(),
+            "uuid": self.new_uuid(),
+            "name": name,
+            "description": None,
+            "created_at": self.now(),
+            "updated_at": self.now(),
+        }
+
+    def _new_server(self, name: str) -> Row:
+        return {
+            "id": self.next_id(),
+            "uuid": self.new_uuid(),
+            "name": name,
+            "description": None,
+            "ip": "192.0.2.10",
             "user": "root",
             "port": 22,
             "proxy_type": "traefik",
             "is_reachable": True,
             "is_usable": True,
         }
-        project = {
-            "id": self.next_id(),
-            "uuid": self.new_uuid(),
-            "name": "Trackers",
-            "description": None,
-            "environments": [
-                {
-                    "id": self.next_id(),
-                    "uuid": self.new_uuid(),
-                    "name": "production",
-                    "description": None,
-                    "created_at": self.now(),
-                    "updated_at": self.now(),
-                }
-            ],
+
+    def _first_rows(self) -> None:
+        server = self._new_server("localhost") | {
+            "id": 0,
+            "description": "This is the server where Coolify is running on.",
+            "ip": "host.docker.internal",
         }
+        project = self._new_project("Trackers")
         self.data["servers"][server["uuid"]] = server
         self.data["projects"][project["uuid"]] = project
 

@@ -90,7 +90,7 @@ class Call:
             return self.service.settings.page_size_default
         if not text.isdigit() or not 1 <= int(text) <= most:
             raise invalid(f"limit must be between 1 and {most}")
-        return int(text)
+        return min(int(text), self.service.settings.page_size_max)
 
     @property
     def body(self) -> Record:

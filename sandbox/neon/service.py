@@ -28,6 +28,7 @@ from sandbox.neon.housekeeping import Housekeeping
 from sandbox.neon.ids import Ids
 from sandbox.neon.keys import Keys, Scope
 from sandbox.neon.limits import PLANS, Plan
+from sandbox.neon.many import add_branches
 from sandbox.neon.operations import Operations, Step
 from sandbox.neon.projects import Projects
 from sandbox.neon.restore import Restores
@@ -241,6 +242,10 @@ class NeonService:
             "connection_uri": connection_uri(self, endpoint, known, database),
             "pooled_connection_uri": connection_uri(self, endpoint, known, database, pooled=True),
         }
+
+    async def add_branches(self, project_id: str, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Branches without a compute at the head of their parent, ready at once; see `sandbox.neon.many`."""
+        return await add_branches(self, self.state.project(project_id), wanted)
 
     def create_token(
         self, *, name: str = "control", scope: Scope = "org", project_id: str | None = None, token: str | None = None

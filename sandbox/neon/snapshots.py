@@ -171,6 +171,9 @@ class Snapshots:
         if branch["restore_status"] != "restored":
             raise NeonError(422, "branch is not awaiting finalization of a restore")  # wording unproven
         lineage.check_ready(branch)
+        if branch["expires_at"] is not None:
+            # Unproven; but the branch may become the default one, and such a branch cannot expire.
+            raise NeonError(422, "cannot finalize the restore of a branch with an expiration date")
         self.service.operations.check_free(project)
         target = project.branch(branch["replaces"])
         lineage.check_ready(target)
@@ -188,7 +191,8 @@ class Snapshots:
         old["name"] = old_name or _free_name(project, f"{name} (old)")
         new["name"] = name
         for label in ("default", "protected"):
-            new[label], old[label] = old[label], False
+            # A restored branch that has become the default one keeps that: a project always has one.
+            new[label], old[label] = old[label] or new[label], False
         new |= {"restore_status": "finalized", "restored_as": old["id"], "updated_at": now}
         old["updated_at"] = now
         steps: list[Step] = []

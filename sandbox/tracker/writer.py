@@ -19,6 +19,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 import time
@@ -174,8 +175,18 @@ async def _run(options: argparse.Namespace) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, writer.stop)
+        watch = asyncio.create_task(_end_with(options.parent, writer)) if options.parent else None
         await writer.run(options.seconds)
+        if watch is not None:
+            watch.cancel()
         return writer.summary()
+
+
+async def _end_with(parent: int, writer: Writer) -> None:
+    """A parent that is killed cannot end what it started; its children then get another one."""
+    while os.getppid() == parent:
+        await asyncio.sleep(0.5)
+    writer.stop()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -185,6 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--every", type=float, default=0.05, help="seconds between two requests (default: 0.05)")
     parser.add_argument("--mode", choices=("write", "read"), default="write")
     parser.add_argument("--seconds", type=float, help="stop after so long (default: when told)")
+    parser.add_argument("--parent", type=int, help="stop when this process, which started it, is gone")
     parser.add_argument("--timeout", type=float, default=5.0, help="seconds that one answer may take")
     parser.add_argument("--out", type=Path, help="write the summary here, too")
     parser.add_argument("--log", type=Path, help="append one JSON line per request to this file")

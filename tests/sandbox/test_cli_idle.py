@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.launch import StartFailed, environment
+from sandbox.ports import pick_port
 from sandbox.show import call
 from tests.support.sandbox import CLONE, SandboxProcess
 
@@ -120,3 +121,21 @@ def test_given_a_setting_that_is_kept_when_a_profile_is_chosen_then_the_profile_
     assert "coolify.queue_limit" not in kept
     assert (kept["coolify.build_seconds"], kept["rows"], kept["coolify.status_poll_seconds"]) == (9.0, 50, 1.0)
     assert idle.root.stat().st_mode & 0o077 in (0, 0o011)
+
+
+def test_given_a_range_of_ports_that_is_none_when_started_then_one_line_says_how_to_write_it(
+    idle: SandboxProcess,
+) -> None:
+    idle.environment["REWIND_SANDBOX_PORTS"] = "many"
+    result = idle.run("up", check=False)
+    assert result.returncode == 1
+    assert "REWIND_SANDBOX_PORTS=many: write it as first-last" in result.stderr
+
+
+def test_given_a_range_of_ports_when_picked_then_they_come_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REWIND_SANDBOX_PORTS", "29990-29999")
+    taken: list[int] = []
+    for _ in range(3):
+        taken.append(pick_port(taken=taken))
+    assert len(set(taken)) == 3
+    assert all(29990 <= port <= 29999 for port in taken)

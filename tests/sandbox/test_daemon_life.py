@@ -262,7 +262,7 @@ def test_given_ctrl_c_while_it_starts_then_nothing_is_left_running(fresh: Sandbo
     wait_for(lambda: holder(fresh.root), what="the daemon to have begun")
     os.killpg(child.pid, signal.SIGINT)
     output = child.communicate(timeout=30)[0]
-    assert child.returncode != 0
+    assert child.returncode != 0, output
     assert "Traceback" not in output
     assert holder(fresh.root) is None
     wait_for(lambda: fresh.processes() == [], what="no process left")

@@ -335,3 +335,31 @@ async def test_the_writer_as_a_program_saves_its_summary(server: Databases, tmp_
     assert told == json.loads(output)
     assert told["failed"] == 0
     assert set(told["processes"]) == {str(pid)}
+
+
+async def test_the_writer_ends_when_what_started_it_was_killed() -> None:
+    """Given a program that starts the writer and is killed by SIGKILL, then the writer ends by itself."""
+    starts = (
+        "import os, subprocess, sys, time\n"
+        "command = [sys.executable, '-m', 'sandbox.tracker.writer', '--url', 'http://127.0.0.1:9', '--parent',"
+        " str(os.getpid())]\n"
+        "print(subprocess.Popen(command, stdout=subprocess.DEVNULL).pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(CLONE)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", starts, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    writer = Path("/proc") / (await process.stdout.readline()).decode().strip()
+    assert writer.exists()
+    process.kill()
+    await process.wait()
+
+    def ended() -> bool:
+        try:
+            return (writer / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            return True
+
+    await until(ended)

@@ -100,13 +100,18 @@ class _Template:
         self._folder: Path | None = None
 
     def keep(self, root: Path) -> None:
-        """Copies what a stopped or running sandbox made, the first time."""
-        if self._folder is None and (root / "template").is_dir():
-            self._folder = Path(tempfile.mkdtemp(prefix="rewind-template-", dir=memory_folder()))
-            atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
-            self._copy(root / "template", self._folder / "template")
-            password = json.loads((root / "store.json").read_text(encoding="utf-8"))["engine"]["cloud_admin_password"]
-            (self._folder / "store.json").write_text(json.dumps({"engine": {"cloud_admin_password": password}}))
+        """Copies what a stopped or running sandbox made, the first time that its store says the password."""
+        if self._folder is not None or not (root / "template").is_dir():
+            return
+        # With ``save_seconds`` the store is written later.
+        kept = json.loads((root / "store.json").read_text(encoding="utf-8")).get("engine", {})
+        if "cloud_admin_password" not in kept:
+            return
+        self._folder = Path(tempfile.mkdtemp(prefix="rewind-template-", dir=memory_folder()))
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+        self._copy(root / "template", self._folder / "template")
+        engine = {"cloud_admin_password": kept["cloud_admin_password"]}
+        (self._folder / "store.json").write_text(json.dumps({"engine": engine}))
 
     def give(self, root: Path) -> None:
         """Puts it into the folder of a sandbox that was never started."""
@@ -123,6 +128,12 @@ class _Template:
 _TEMPLATE = _Template()
 
 
+def _own_ports() -> str:
+    """Ports of this test process's own: a sandbox that a test has killed finds its ports as it left them."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+    return f"{20000 + number * 1500}-{21499 + number * 1500}"
+
+
 class SandboxProcess:
     """One sandbox through its command line."""
 
@@ -133,6 +144,7 @@ class SandboxProcess:
             **{k: v for k, v in os.environ.items() if not k.startswith(("REWIND_", "NEON_", "COOLIFY_"))},
             "REWIND_SANDBOX_DIR": str(self.root),
             "REWIND_SANDBOX_CONNECTION": str(self.connection_file),
+            "REWIND_SANDBOX_PORTS": _own_ports(),
             "PYTHONPATH": str(CLONE),
         }
 
