@@ -71,7 +71,7 @@ project:
       type: str
       sample: launch
     limits:
-      description: How many branches the plan allows; null is unknown or without limit.
+      description: How many branches and snapshots the plan allows; null is unknown or without limit.
       type: dict
       contains:
         branches:
@@ -82,9 +82,12 @@ project:
           type: int
         protected_branches:
           description: Protected branches.
+          type: int
+        manual_snapshots:
+          description: Snapshots that no schedule made.
           type: int
     counts:
-      description: How many there are now, by the same names as in RV(project.limits).
+      description: How many branches there are now, by the same names as in RV(project.limits).
       type: dict
       contains:
         branches:
@@ -95,6 +98,19 @@ project:
           type: int
         protected_branches:
           description: Protected branches.
+          type: int
+    storage:
+      description: What it stores and may store, in bytes. What Neon does not say, or does not limit, is null.
+      type: dict
+      contains:
+        used_bytes:
+          description: What Neon counts as stored in all branches, history included.
+          type: int
+        limit_bytes:
+          description: What the plan allows in all branches together.
+          type: int
+        branch_limit_bytes:
+          description: What one branch may hold.
           type: int
     store_passwords:
       description: Whether Neon keeps the passwords of roles. Without that no connection string can be read.

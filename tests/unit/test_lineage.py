@@ -18,11 +18,11 @@ from ansible_collections.rewind.database.plugins.module_utils._plan.lineage impo
     deletion_order,
     held_by,
     with_child,
-    with_finalized_snapshot,
-    with_restore,
     with_root,
     without,
 )
+from ansible_collections.rewind.database.plugins.module_utils._plan.restores import with_restore
+from ansible_collections.rewind.database.plugins.module_utils._plan.snapshots import with_finalized_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -164,11 +164,14 @@ def test_given_a_taken_id_or_name_then_no_branch_is_added(node: Node) -> None:
 def test_given_a_root_restored_from_itself_before_neon_detached_it_then_it_is_a_child_of_the_old_state() -> None:
     after = with_restore(grow([]), "main", "main", Node("kept", "rollback"), detached=False)
     assert after.nodes["main"].parent_id == "kept"
-    assert blockers(after, "kept") == ["it is the parent of main"]
+    assert blockers(after, "kept") == ["it is the parent of main until Neon has detached that"]
+    assert held_by(after, "main") == []
+    deletion = deletion_order(after, {"kept"})
+    assert (deletion.order, deletion.waits) == (("kept",), {"kept": ("main",)})
 
 
 def test_when_a_snapshot_is_finalized_then_the_new_root_takes_name_and_flags_and_the_old_can_go() -> None:
-    tree = with_root(grow([("child", 0, 0)]), Node("new", "restored"))
+    tree = with_root(grow([("child", 0, 0)]), Node("new", "restored", restored_from="snap"))
     tree = Tree({**tree.nodes, "main": replace(tree.nodes["main"], protected=True)})
     after = with_finalized_snapshot(tree, "main", "new")
     assert (after.nodes["new"].name, after.nodes["new"].default, after.nodes["new"].protected) == ("main", True, True)

@@ -43,11 +43,37 @@ def test_a_project_is_read_with_its_window_limits_and_counts(script: Script) -> 
     project = result["project"]
     assert project["window_start"] == "2025-01-12T14:25:00Z"
     assert project["plan"] == "launch"
-    assert project["limits"] == {"branches": 5000, "root_branches": 5, "protected_branches": 2}
+    assert project["limits"] == {
+        "branches": 5000,
+        "root_branches": 5,
+        "protected_branches": 2,
+        "manual_snapshots": 100,
+    }
     assert project["counts"] == {"branches": 2, "root_branches": 1, "protected_branches": 1}
     assert project["allowed_ips"] == ["192.0.2.1"] and project["protected_branches_only"] is True
+    assert project["storage"] == {"used_bytes": None, "limit_bytes": None, "branch_limit_bytes": None}
     assert [operation["id"] for operation in project["running_operations"]] == ["o1"]
     assert result["changed"] is False
+
+
+def test_what_is_stored_is_read_with_what_limits_it(script: Script) -> None:
+    """Given a project of the Free plan, then what it uses, what it may, and what a branch may are all in bytes."""
+    free = {
+        **PROJECT,
+        "owner": {"subscription_type": "free_v3"},
+        "synthetic_storage_size": 31_000_000,
+        "branch_logical_size_limit": 512,
+    }
+    script.expect("GET", PATH, {"project": free})
+    script.expect("GET", f"{PATH}/branches", {"branches": BRANCHES, "pagination": {}})
+    script.expect("GET", f"{PATH}/operations", {"operations": []})
+    result = call_module("neon_project_info", {"project_id": PROJECT["id"], "neon_api_key": NEON_KEY})
+    limit = 512 * 1024 * 1024
+    assert result["project"]["storage"] == {
+        "used_bytes": 31_000_000,
+        "limit_bytes": limit,
+        "branch_limit_bytes": limit,
+    }
 
 
 def test_a_key_of_another_project_is_named_as_the_cause(script: Script) -> None:

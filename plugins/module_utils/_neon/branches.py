@@ -9,13 +9,14 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from .._errors import ApiError, InvalidInput, NotFound, Refused, UnknownOutcome
-from .._predicted import is_predicted, predicted
-from .._time import parse_instant, rfc3339
+from .._errors import InvalidInput, NotFound, Refused, UnknownOutcome
+from .._predicted import is_predicted, not_made_yet, predicted
+from .._time import rfc3339
 from . import endpoints as computes
+from .applied import check_applied, not_shown
 from .operations import Waiter
 from .tree import BranchTree, shape_branch
-from .wanted import NEVER, Wanted, check_expiry, check_origin
+from .wanted import Wanted, check_expiry, check_origin, same_expiry
 
 Json = dict[str, Any]
 
@@ -138,11 +139,7 @@ def _predicted_branch(wanted: Wanted, parent_id: str | None) -> Json:
 def _predicted_only(work: Waiter, wanted: Wanted) -> Json:
     """A branch that an earlier task of a check run would have made."""
     if not work.task.check_mode:
-        raise InvalidInput(
-            f"use branch {wanted.branch_id}: it does not exist yet",
-            code="predicted_id",
-            hint="It comes from a task that ran in check mode.",
-        )
+        raise not_made_yet(f"use branch {wanted.branch_id}: it does not exist yet")
     name = wanted.new_name or wanted.name or str(wanted.branch_id).partition("/")[2]
     after = _predicted_branch(wanted, wanted.origin.parent)
     after.update(id=predicted("branch", name), name=name)
@@ -191,15 +188,9 @@ def _differences(before: Json, wanted: Wanted) -> Json:
         changes["name"] = name
     if wanted.protected is not None and bool(before["protected"]) != wanted.protected:
         changes["protected"] = wanted.protected
-    if wanted.expires_at is not None and not _same_expiry(before["expires_at"], wanted):
+    if wanted.expires_at is not None and not same_expiry(before["expires_at"], wanted.expires_at):
         changes["expires_at"] = wanted.expiry()
     return changes
-
-
-def _same_expiry(existing: str | None, wanted: Wanted) -> bool:
-    if wanted.expires_at == NEVER or not existing:
-        return wanted.expires_at == NEVER and not existing
-    return parse_instant(existing, future=True).replace(microsecond=0) == wanted.expires_at
 
 
 def _steps(changes: Json) -> list[Json]:
@@ -294,7 +285,7 @@ def _patch(work: Waiter, branch_id: str, changes: Json) -> None:
 
 def _has(work: Waiter, branch_id: str, changes: Json) -> Json | None:
     branch = work.client.branch(work.project_id, branch_id)
-    return branch if not _missing(branch, changes) else None
+    return branch if not not_shown(branch, changes) else None
 
 
 def _set_default(work: Waiter, branch_id: str) -> None:
@@ -303,20 +294,6 @@ def _set_default(work: Waiter, branch_id: str) -> None:
     except UnknownOutcome:
         if work.read_back(lambda: _has(work, branch_id, {"default": True})) is None:
             raise
-
-
-def _missing(branch: Json, changes: Json) -> list[str]:
-    """The names of the changes that the branch does not show."""
-    missing = []
-    for name, value in changes.items():
-        present_value = branch.get(name) or None
-        if name == "expires_at" and value and present_value:
-            same = parse_instant(present_value, future=True) == parse_instant(value, future=True)
-        else:
-            same = (present_value or None) == (value or None)
-        if not same:
-            missing.append(name)
-    return missing
 
 
 def _read_back(work: Waiter, branch_id: str, wanted: Wanted, *, fresh: bool = False) -> Json:
@@ -332,14 +309,8 @@ def _read_back(work: Waiter, branch_id: str, wanted: Wanted, *, fresh: bool = Fa
         expected["default"] = True
     if wanted.expires_at is not None:
         expected["expires_at"] = wanted.expiry()
-    missing = _missing(branch, expected)
-    if missing:
-        raise ApiError(
-            f"change branch {branch_id}: Neon accepted it, but {', '.join(missing)} did not change",
-            code="not_applied",
-            hint="Look at the branch in Neon's console; somebody else may be changing it.",
-            partial={"branch": tree.shape(branch), "operations": work.operations()},
-        )
+    partial = {"branch": tree.shape(branch), "operations": work.operations()}
+    check_applied("branch", branch, expected, partial)
     check_origin(branch, wanted.origin, tree, work.project_id, fresh=fresh)
     return tree.shape(branch)
 

@@ -33,6 +33,10 @@ def _cause(pattern: str, code: str, hint: str, *, retryable: bool = False) -> Ca
 NOT_READY = "branch_not_ready"
 HAS_CHILDREN = "branch_has_children"
 ALREADY_EXISTS = "already_exists"
+ROOTS_LIMIT = "root_branches_limit_exceeded"
+BRANCHES_LIMIT = "branches_limit_exceeded"
+SNAPSHOTS_LIMIT = "snapshots_limit_exceeded"
+NOT_ROOT = "not_root"
 
 CAUSES = (
     _cause(
@@ -42,9 +46,9 @@ CAUSES = (
         "does not bring back what has left it.",
     ),
     _cause(
-        r"branch not ready yet",
+        r"(?:branch|snapshot) not ready yet",
         NOT_READY,
-        "Wait until the branch is ready and try again.",
+        "Wait until it is ready and try again.",
         retryable=True,
     ),
     _cause(
@@ -64,12 +68,23 @@ CAUSES = (
     ),
     _cause(
         r"ROOT_BRANCHES_LIMIT_EXCEEDED|root branches? limit",
-        "root_branches_limit_exceeded",
-        "Delete a root branch that is no longer needed: an in-place restore of a root branch adds one.",
+        ROOTS_LIMIT,
+        "Delete a root branch that is no longer needed: an in-place restore of a root branch adds one, and so does a "
+        "snapshot's restore.",
+    ),
+    _cause(
+        r"SNAPSHOTS_LIMIT_EXCEEDED|snapshots limit",
+        SNAPSHOTS_LIMIT,
+        "Delete a manual snapshot that is no longer needed: Neon's plans allow 1 (Free) or 100 of a project.",
+    ),
+    _cause(
+        r"snapshots can be created only from root|only from root branches",
+        NOT_ROOT,
+        "Neon makes snapshots of root branches only: make a branch (neon_branch) instead.",
     ),
     _cause(
         r"BRANCHES_LIMIT_EXCEEDED|branches limit",
-        "branches_limit_exceeded",
+        BRANCHES_LIMIT,
         "Delete branches that are no longer needed, or raise the project's limit of branches.",
     ),
     _cause(

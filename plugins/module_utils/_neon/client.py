@@ -21,8 +21,9 @@ from .causes import NOT_READY, explain
 
 Json = dict[str, Any]
 
-# Neon's pages hold 100 by default; asking for more saves requests, the rest is followed.
-PAGE = 1000
+# Neon's pages hold 100 by default, and no more than this (API description); what does not fit on one is followed.
+PAGE = 10_000
+PROJECTS_PAGE = 400
 GONE = frozenset({200, 202, 204, 404})
 
 
@@ -34,16 +35,7 @@ def client_for(task: Task, deadline: Deadline | None = None) -> NeonClient:
     params = task.params
     if deadline is None:
         deadline = Deadline(params.get("wait_timeout", 300.0))
-    api = Api(
-        base_url=params["neon_api_url"],
-        token=params.get("neon_api_key"),
-        ca_path=params.get("ca_path"),
-        proxy=params.get("proxy"),
-        timeout=params["request_timeout"],
-        task=task,
-        service="neon",
-        deadline=deadline,
-    )
+    api = Api.of(task, "neon", base_url=params["neon_api_url"], token=params.get("neon_api_key"), deadline=deadline)
     return NeonClient(api)
 
 
@@ -57,15 +49,48 @@ class NeonClient:
 
     # Projects
 
+    def projects(self, org_id: str | None = None) -> list[Json]:
+        """All projects that the key may see (all pages), of one organization where it is named.
+
+        :raises ApiError: 400 for a personal key without `org_id`, 404 for a key that is good for one project only.
+        """
+        doing = f"list projects of {org_id}" if org_id else "list projects"
+        query: Json = {"org_id": org_id, "limit": PROJECTS_PAGE}
+        found: list[Json] = []
+        seen: set[str] = set()
+        while True:
+            reply = self._call("GET", "/projects", doing, params=query)
+            page: list[Json] = _field(reply, "projects", [])
+            found += page
+            # The cursor is always there: only an empty page is surely the last one.
+            cursor = (_field(reply, "pagination", {}) or {}).get("cursor")
+            if not page or not cursor:
+                return found
+            if cursor in seen:
+                raise ApiError(f"{doing}: Neon gave the same page twice", code="endless_pages", retryable=True)
+            seen.add(cursor)
+            query["cursor"] = cursor
+
+    def organizations(self) -> list[Json]:
+        """The organizations of a personal key's user. :raises NotFound: for every other kind of key."""
+        reply = self._call("GET", "/users/me/organizations", "list organizations")
+        organizations: list[Json] = _field(reply, "organizations", [])
+        return organizations
+
     def project(self, project_id: str) -> Json:
         return self._object("GET", path(project_id), "project", f"read project {project_id}")
 
-    def running_operations(self, project_id: str) -> list[Json]:
-        """The operations of the project that have not ended, newest first, of the last hundred."""
+    def operations(self, project_id: str, limit: int = 100) -> list[Json]:
+        """The newest operations of the project, 1000 at most."""
         reply = self._call(
-            "GET", path(project_id, "operations"), f"list operations of {project_id}", params={"limit": 100}
+            "GET", path(project_id, "operations"), f"list operations of {project_id}", params={"limit": limit}
         )
         operations: list[Json] = _field(reply, "operations", [])
+        return operations
+
+    def running_operations(self, project_id: str) -> list[Json]:
+        """The operations of the project that have not ended, newest first, of the last hundred."""
+        operations = self.operations(project_id)
         return [operation for operation in operations if operation.get("status") in ACTIVE]
 
     def operation(self, project_id: str, operation_id: str) -> Json:
@@ -108,6 +133,21 @@ class NeonClient:
             "PATCH", path(project_id, "branches", branch_id), f"change branch {branch_id}", {"branch": changes}
         )
 
+    def delete_branch_now(self, project_id: str, branch_id: str) -> Json:
+        """The same without waiting out a lock, for who has something better to do meanwhile.
+
+        :raises Locked: where operations of the project run; nothing was done then.
+        """
+        doing = f"delete branch {branch_id}"
+        try:
+            reply = self.api.request(
+                "DELETE", path(project_id, "branches", branch_id), doing=doing, expect=GONE, not_done={429, 503}
+            )
+        except ApiError as error:
+            raise explain(error) from None
+        self._note_time(reply)
+        return reply.body if isinstance(reply.body, dict) and reply.status != 404 else {}
+
     def delete_branch(self, project_id: str, branch_id: str) -> Json:
         """``{}`` where the branch had gone already (204 and 404)."""
         return self._write("DELETE", path(project_id, "branches", branch_id), f"delete branch {branch_id}", expect=GONE)
@@ -123,6 +163,77 @@ class NeonClient:
             path(project_id, "branches", branch_id, "set_as_default"),
             f"make branch {branch_id} the default",
         )
+
+    # Snapshots
+
+    def snapshots(self, project_id: str) -> list[Json]:
+        """All snapshots, oldest first: Neon lists them in no order that it promises, and without pages."""
+        reply = self._call("GET", path(project_id, "snapshots"), f"list snapshots of {project_id}")
+        snapshots: list[Json] = _field(reply, "snapshots", [])
+        return sorted(snapshots, key=lambda item: (str(item.get("created_at")), str(item["id"])))
+
+    def create_snapshot(self, project_id: str, branch_id: str, query: Json) -> Json:
+        """:param query: ``name``, ``slug``, ``timestamp`` or ``lsn``, ``expires_at``. The API takes no body here."""
+        return self._write(
+            "POST",
+            path(project_id, "branches", branch_id, "snapshot"),
+            f"make snapshot {query.get('name', '')} of branch {branch_id}",
+            params=query,
+        )
+
+    def update_snapshot(self, project_id: str, snapshot_id: str, changes: Json) -> Json:
+        return self._write(
+            "PATCH", path(project_id, "snapshots", snapshot_id), f"change snapshot {snapshot_id}", {"snapshot": changes}
+        )
+
+    def delete_snapshot(self, project_id: str, snapshot_id: str) -> Json:
+        """``{}`` where the snapshot had gone already (404)."""
+        return self._write(
+            "DELETE", path(project_id, "snapshots", snapshot_id), f"delete snapshot {snapshot_id}", expect=GONE
+        )
+
+    def restore_snapshot(self, project_id: str, snapshot_id: str, body: Json) -> Json:
+        return self._write(
+            "POST", path(project_id, "snapshots", snapshot_id, "restore"), f"restore snapshot {snapshot_id}", body
+        )
+
+    def finalize_restore(self, project_id: str, branch_id: str, body: Json) -> Json:
+        """The answer holds operations and no branch: names and computes are to be read again."""
+        return self._write(
+            "POST",
+            path(project_id, "branches", branch_id, "finalize_restore"),
+            f"finalize the restore of branch {branch_id}",
+            body,
+        )
+
+    def snapshot_schedule(self, project_id: str, branch_id: str) -> list[Json]:
+        doing = f"read the schedule of snapshots of branch {branch_id}"
+        reply = self._call("GET", path(project_id, "branches", branch_id, "backup_schedule"), doing)
+        schedule: list[Json] = _field(reply, "schedule", [])
+        return schedule
+
+    def set_snapshot_schedule(self, project_id: str, branch_id: str, schedule: list[Json]) -> Json:
+        """Replaces it; an empty list ends it. The answer says nothing."""
+        return self._write(
+            "PUT",
+            path(project_id, "branches", branch_id, "backup_schedule"),
+            f"set the schedule of snapshots of branch {branch_id}",
+            {"schedule": schedule},
+        )
+
+    # Schemas
+
+    def compare_schema(self, project_id: str, branch_id: str, query: Json) -> str:
+        """A unified diff; an empty text where both are equal.
+
+        :param query: ``db_name``, ``base_branch_id``, and the instants of either side.
+        """
+        doing = f"compare the schema of branch {branch_id} with {query.get('base_branch_id')}"
+        reply = self._call("GET", path(project_id, "branches", branch_id, "compare_schema"), doing, params=query)
+        found = _field(reply, "diff", "")
+        if not isinstance(found, str):
+            raise ApiError(f"{doing}: the answer is no text", http_status=reply.status, request_id=reply.request_id)
+        return found
 
     # Computes, roles, databases
 
@@ -210,17 +321,23 @@ class NeonClient:
         return reply
 
     def _write(
-        self, method: str, where: str, doing: str, body: Json | None = None, expect: frozenset[int] | None = None
+        self,
+        method: str,
+        where: str,
+        doing: str,
+        body: Json | None = None,
+        expect: frozenset[int] | None = None,
+        params: Json | None = None,
     ) -> Json:
-        """Send a write. "branch not ready yet" says that nothing was done, so it is waited out like a lock."""
+        """Send a write. "not ready yet" says that nothing was done, so it is waited out like a lock."""
         for pause in backoff(first=1.0):
             try:
-                reply = self.api.request(method, where, json=body, doing=doing, expect=expect)
+                reply = self.api.request(method, where, params=params, json=body, doing=doing, expect=expect)
             except ApiError as error:
                 explained = explain(error)
                 if explained.code != NOT_READY or self.api.deadline.left() <= pause:
                     raise explained from None
-                self.api.task.progress(f"{doing}: the branch is not ready yet")
+                self.api.task.progress(f"{doing}: it is not ready yet")
                 self.api.deadline.sleep(pause)
                 continue
             self._note_time(reply)

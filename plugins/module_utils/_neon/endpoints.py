@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._errors import ApiError, InvalidInput, NotFound, Refused, UnknownOutcome
-from .._predicted import is_predicted, predicted
+from .._predicted import is_predicted, not_made_yet, predicted
 from .operations import Waiter
 from .tree import LIMIT_FIELDS, shape_endpoint
 
@@ -200,11 +200,7 @@ def _on_predicted(work: Waiter, state: str) -> Json:
     """On a branch that does not exist yet everything is predicted."""
     params = work.task.params
     if not work.task.check_mode:
-        raise InvalidInput(
-            f"use a compute of branch {params['branch_id']}: it does not exist yet",
-            code="predicted_id",
-            hint="It comes from a task that ran in check mode.",
-        )
+        raise not_made_yet(f"use a compute of branch {params['branch_id']}: it does not exist yet")
     if state == "absent":
         return _result(True, None, None)
     return _result(True, None, _predicted_after(None, params, state))

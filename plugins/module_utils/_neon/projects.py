@@ -15,12 +15,15 @@ from .operations import outline
 
 Json = dict[str, Any]
 
-# By plan, as documented in 2026 (Neon's plans page, March to June): branches, root branches, protected branches.
-_LIMITS: dict[str, tuple[int, int, int]] = {
-    "free": (10, 3, 0),
-    "launch": (5000, 5, 2),
-    "scale": (5000, 25, 5),
+# By plan, as documented in 2026 (Neon's plans page, March to June): branches, root branches, protected branches and
+# manual snapshots.
+_LIMITS: dict[str, tuple[int, int, int, int]] = {
+    "free": (10, 3, 0, 1),
+    "launch": (5000, 5, 2, 100),
+    "scale": (5000, 25, 5, 100),
 }
+# The whole project's storage by plan, in bytes (same page); the other plans have a limit for each branch only.
+_STORAGE: dict[str, int] = {"free": 512 * 1024 * 1024}
 
 
 def read_project(client: NeonClient, project_id: str) -> Json:
@@ -46,6 +49,7 @@ def read_project(client: NeonClient, project_id: str) -> Json:
             "root_branches": sum(1 for branch in branches if not branch.get("parent_id")),
             "protected_branches": sum(1 for branch in branches if branch.get("protected")),
         },
+        "storage": storage_of(project, plan),
         "store_passwords": project.get("store_passwords"),
         "allowed_ips": list(allowed.get("ips") or []),
         "protected_branches_only": bool(allowed.get("protected_branches_only", False)),
@@ -71,9 +75,27 @@ def plan_of(project: Json) -> str | None:
 
 
 def limits_of(project: Json, plan: str | None) -> Json:
-    """How many branches the plan allows; None where that is not known or has no limit."""
-    branches, roots, protected = _LIMITS.get(plan or "", (None, None, None))
+    """How many branches and snapshots the plan allows; None where that is not known or has no limit."""
+    branches, roots, protected, snapshots = _LIMITS.get(plan or "", (None, None, None, None))
     told = (project.get("owner") or {}).get("branches_limit")
     if isinstance(told, int) and told > 0:
         branches = told
-    return {"branches": branches, "root_branches": roots, "protected_branches": protected}
+    return {
+        "branches": branches,
+        "root_branches": roots,
+        "protected_branches": protected,
+        "manual_snapshots": snapshots,
+    }
+
+
+def storage_of(project: Json, plan: str | None) -> Json:
+    """What the project stores and may store, in bytes; None where Neon does not say or there is no such limit."""
+    megabytes = project.get("branch_logical_size_limit")
+    branch_limit = project.get("branch_logical_size_limit_bytes")
+    if branch_limit is None and megabytes is not None:
+        branch_limit = int(megabytes) * 1024 * 1024
+    return {
+        "used_bytes": project.get("synthetic_storage_size"),
+        "limit_bytes": _STORAGE.get(plan or ""),
+        "branch_limit_bytes": branch_limit or None,
+    }

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._errors import ApiError, InvalidInput, NotFound, Refused, UnknownOutcome
-from .._predicted import is_predicted
+from .._errors import ApiError, NotFound, Refused, UnknownOutcome
+from .._predicted import is_predicted, not_made_yet
 from .._waiter import backoff
 from .causes import HAS_CHILDREN
 from .operations import Waiter
@@ -43,11 +43,7 @@ def absent(work: Waiter) -> Json:
 
 def _on_predicted(work: Waiter, reference: str) -> Json:
     if not work.task.check_mode:
-        raise InvalidInput(
-            f"delete branch {reference}: it does not exist yet",
-            code="predicted_id",
-            hint="It comes from a task that ran in check mode.",
-        )
+        raise not_made_yet(f"delete branch {reference}: it does not exist yet")
     return {"changed": True, "branch": None, "diff": {"before": {"id": reference}, "after": {}}}
 
 
@@ -66,7 +62,7 @@ def _check(work: Waiter, tree: BranchTree, found: Json) -> None:
             hint="Take the protection off first, in a step of its own: neon_branch with protected: false.",
         )
     children = tree.children(found["id"])
-    staying = [child for child in children if not _detaching(work, child)] if children else []
+    staying = [child for child in children if not detaching(work, child)] if children else []
     if staying:
         listed = ", ".join(f"{child.get('name')} ({child['id']})" for child in staying)
         raise Refused(
@@ -76,7 +72,7 @@ def _check(work: Waiter, tree: BranchTree, found: Json) -> None:
         )
 
 
-def _detaching(work: Waiter, child: Json) -> bool:
+def detaching(work: Waiter, child: Json) -> bool:
     """Whether the child is about to become a root: after an in-place restore of a root branch from itself."""
     if child.get("restore_status") == "detaching":
         return True

@@ -14,7 +14,7 @@ import copy
 from typing import Any
 
 from .._errors import InvalidInput, NotFound, Refused, UnknownOutcome
-from .._predicted import is_predicted, predicted
+from .._predicted import is_predicted, not_made_yet, predicted
 from .._time import lsn_number, parse_instant, parse_lsn, rfc3339
 from .operations import Waiter
 from .removal import DETACH
@@ -207,11 +207,7 @@ def _predicted_result(before: Json, name: str, point: Origin, source_id: str) ->
 def _on_predicted(work: Waiter, point: Origin) -> Json:
     params = work.task.params
     if not work.task.check_mode:
-        raise InvalidInput(
-            f"restore branch {params['branch_id']} in place: it or its source does not exist yet",
-            code="predicted_id",
-            hint="The id comes from a task that ran in check mode.",
-        )
+        raise not_made_yet(f"restore branch {params['branch_id']} in place: it or its source does not exist yet")
     branch_id, source_id = params["branch_id"], params.get("source_branch_id") or params["branch_id"]
     if is_predicted(branch_id):
         before = shape_branch({"id": branch_id, "name": branch_id.partition("/")[2]}, {}, (), ())

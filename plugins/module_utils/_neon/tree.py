@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from .._errors import InvalidInput, NotFound
-from .._predicted import is_predicted
+from .._errors import NotFound
+from .._predicted import is_predicted, not_made_yet
 from .client import NeonClient
 
 Json = dict[str, Any]
@@ -92,6 +92,12 @@ class BranchTree:
         self.annotations = annotations
         self.endpoints = endpoints
         self._by_id = {branch["id"]: branch for branch in branches}
+        self._children: dict[str, list[Json]] = {}
+        for branch in branches:
+            self._children.setdefault(branch.get("parent_id") or "", []).append(branch)
+        self._endpoints: dict[str, list[Json]] = {}
+        for endpoint in endpoints:
+            self._endpoints.setdefault(endpoint.get("branch_id") or "", []).append(endpoint)
 
     @classmethod
     def read(cls, client: NeonClient, project_id: str) -> BranchTree:
@@ -113,10 +119,10 @@ class BranchTree:
         return next((branch for branch in self.branches if branch.get("default")), None)
 
     def children(self, branch_id: str) -> list[Json]:
-        return [branch for branch in self.branches if branch.get("parent_id") == branch_id]
+        return list(self._children.get(branch_id, ()))
 
     def endpoints_of(self, branch_id: str) -> list[Json]:
-        return [endpoint for endpoint in self.endpoints if endpoint.get("branch_id") == branch_id]
+        return list(self._endpoints.get(branch_id, ()))
 
     def shape(self, branch: Json) -> Json:
         """A branch of this tree as results show it."""
@@ -134,11 +140,7 @@ class BranchTree:
         :raises InvalidInput: where it is a predicted id (see `_predicted`); NotFound: where there is none.
         """
         if is_predicted(reference):
-            raise InvalidInput(
-                f"use {option} {reference}: it does not exist yet",
-                code="predicted_id",
-                hint="It comes from a task that ran in check mode.",
-            )
+            raise not_made_yet(f"use {option} {reference}: it does not exist yet")
         found = self.find(reference)
         if found is None:
             raise NotFound(

@@ -121,7 +121,7 @@ class Wanted:
             endpoints=params.get("endpoints"),
             protected=params.get("protected"),
             default=params.get("default"),
-            expires_at=_expiry(params.get("expires_at")),
+            expires_at=read_expiry(params.get("expires_at")),
             annotations=_annotations(params.get("annotations")),
         )
         wanted._check()
@@ -175,10 +175,18 @@ def check_expiry(wanted: Wanted, now: datetime.datetime | None) -> None:
     )
 
 
-def _expiry(value: str | None) -> datetime.datetime | str | None:
+def read_expiry(value: str | None) -> datetime.datetime | str | None:
+    """An expiry as an option says it, in whole seconds; ``never`` and None stay as they are."""
     if value is None or value == NEVER:
         return value
     return parse_instant(value, future=True).replace(microsecond=0)
+
+
+def same_expiry(existing: str | None, wanted: datetime.datetime | str) -> bool:
+    """Whether what Neon shows is the expiry that is wanted."""
+    if not isinstance(wanted, datetime.datetime) or not existing:
+        return not isinstance(wanted, datetime.datetime) and not existing
+    return parse_instant(existing, future=True).replace(microsecond=0) == wanted
 
 
 def _annotations(value: Mapping[str, Any] | None) -> dict[str, str] | None:

@@ -5,8 +5,9 @@
 
 A tree of branches is a value: every operation returns a new one, so that a plan can show "before" and "after" and
 nothing is changed by looking. The rules are those of Neon's branch documentation: a branch with children, the default
-branch and a protected branch cannot be deleted; an expiring branch can have no children; a restore moves the children
-of its target to the branch that keeps the old state.
+branch and a protected branch cannot be deleted, and an expiring branch can have no children. What a restore in place
+does is in `restores`, what changes a branch without moving it in `flags`, and what has to do with snapshots in
+`snapshots`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,27 @@ from .instants import instant_or_none
 
 
 class LineageError(ValueError):
-    """An operation that Neon would refuse; the text says why."""
+    """An operation that Neon would refuse, with every reason.
+
+    :param doing: what was to be done, as a sentence that the reasons are appended to.
+    """
+
+    def __init__(self, doing: str, reasons: Iterable[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__(f"{doing}: {'; '.join(self.reasons)}")
 
 
 @dataclass(frozen=True)
 class Node:
-    """One branch, as far as lineage is concerned. Instants are aware."""
+    """One branch, as far as lineage is concerned. Instants are aware.
+
+    :param detaching: it was a root that has been restored from itself; Neon makes it one again some time later.
+    :param restored_from: the snapshot that it came from: no restore works on it.
+    :param restored_as: the branch whose place it took.
+    :param replaces: the branch whose place it shall take once it is finalized. Neon does not tell this.
+    :param restricted: why Neon says that it is no restore target now.
+    :param endpoints: the ids of its computes.
+    """
 
     id: str
     name: str
@@ -38,34 +54,94 @@ class Node:
     default: bool = False
     protected: bool = False
     expires_at: datetime | None = None
+    detaching: bool = False
+    restored_from: str | None = None
+    restored_as: str | None = None
+    replaces: str | None = None
+    restricted: str | None = None
+    endpoints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One snapshot. Names are not unique."""
+
+    id: str
+    name: str
+    source_id: str | None = None
+    manual: bool = True
 
 
 @dataclass(frozen=True)
 class Slots:
-    """How many branches, and how many of them without a parent, a project holds."""
+    """How many branches, and how many of them without a parent or protected, and manual snapshots a project holds."""
 
     branches: int
     roots: int
+    protected: int = 0
+    snapshots: int = 0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many of each a project may hold; None is unknown or without limit."""
+
+    branches: int | None = None
+    roots: int | None = None
+    protected: int | None = None
+    snapshots: int | None = None
+
+    @classmethod
+    def of(cls, project: Mapping[str, Any]) -> Limits:
+        """From a project as `neon_project_info` returns it. A number below 0 is no limit."""
+        told = project.get("limits") or {}
+        names = ("branches", "root_branches", "protected_branches", "manual_snapshots")
+        found = (told.get(name) for name in names)
+        return cls(*(None if value is None or int(value) < 0 else int(value) for value in found))
 
 
 @dataclass(frozen=True)
 class Deletion:
-    """In which order branches can be deleted, and which cannot, with the reasons."""
+    """In which order branches can be deleted, and which cannot, with the reasons.
+
+    :param waits: of those in the order, which can go only once Neon has detached a child of theirs, and its name.
+    """
 
     order: tuple[str, ...]
     blocked: Mapping[str, tuple[str, ...]]
+    waits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Tree:
-    """The branches of one project, by id."""
+    """The branches of one project, by id, with its snapshots and limits where these matter."""
 
     nodes: Mapping[str, Node] = field(default_factory=dict)
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
+    limits: Limits = Limits()
 
     @classmethod
-    def of(cls, branches: Iterable[Mapping[str, Any]]) -> Tree:
-        """Build the tree from branch objects as `neon_branch_info` returns them."""
-        return cls({node.id: node for node in map(_node, branches)})
+    def of(
+        cls,
+        branches: Iterable[Mapping[str, Any]],
+        *,
+        snapshots: Iterable[Mapping[str, Any]] = (),
+        limits: Limits | None = None,
+        operations: Iterable[Mapping[str, Any]] = (),
+    ) -> Tree:
+        """Build the tree from objects as `neon_branch_info`, `neon_snapshot_info` and `neon_project_info` return them.
+
+        :param operations: those that still run: they tell which branch is being detached.
+        """
+        detaching = {item.get("branch_id") for item in operations if item.get("action") == "detach_parent_branch"}
+        nodes = (_node(branch, detaching=branch["id"] in detaching) for branch in branches)
+        shelf = (_snapshot(snapshot) for snapshot in snapshots)
+        return cls({node.id: node for node in nodes}, {item.id: item for item in shelf}, limits or Limits())
+
+    def but(self, *changed: Node, without: Collection[str] = ()) -> Tree:
+        """The same with these branches changed or added, and others gone."""
+        nodes = {**self.nodes, **{node.id: node for node in changed}}
+        return replace(self, nodes={key: node for key, node in nodes.items() if key not in without})
 
     def get(self, branch_id: str | None) -> Node | None:
         return self.nodes.get(branch_id) if branch_id else None
@@ -107,7 +183,13 @@ class Tree:
         return [node for node in self._sorted() if any(a.id == branch_id for a in self.ancestors(node.id))]
 
     def slots(self) -> Slots:
-        return Slots(len(self.nodes), sum(1 for node in self.nodes.values() if node.parent_id is None))
+        nodes = self.nodes.values()
+        return Slots(
+            len(nodes),
+            sum(1 for node in nodes if node.parent_id is None),
+            sum(1 for node in nodes if node.protected),
+            sum(1 for snapshot in self.snapshots.values() if snapshot.manual),
+        )
 
     def rows(self) -> list[tuple[int, Node]]:
         """Every branch with its depth, parents before children: the order in which a tree is drawn."""
@@ -124,7 +206,12 @@ class Tree:
         return sorted(self.nodes.values(), key=lambda n: (n.created_at.timestamp() if n.created_at else 0.0, n.id))
 
 
-def _node(branch: Mapping[str, Any]) -> Node:
+def _node(branch: Mapping[str, Any], *, detaching: bool = False) -> Node:
+    restricted = [
+        item
+        for item in branch.get("restricted_actions") or ()
+        if isinstance(item, Mapping) and item["name"] == "restore"
+    ]
     return Node(
         id=str(branch["id"]),
         name=str(branch.get("name") or branch["id"]),
@@ -136,130 +223,159 @@ def _node(branch: Mapping[str, Any]) -> Node:
         default=bool(branch.get("default")),
         protected=bool(branch.get("protected")),
         expires_at=instant_or_none(branch.get("expires_at")),
+        # "detaching" of a branch without a parent is what Neon shows while it copies a snapshot's data.
+        detaching=bool(branch.get("parent_id")) and (detaching or branch.get("restore_status") == "detaching"),
+        restored_from=branch.get("restored_from") or None,
+        restored_as=branch.get("restored_as") or None,
+        restricted=str(restricted[0].get("reason") or "Neon gives no reason") if restricted else None,
+        endpoints=tuple(str(item["id"]) for item in branch.get("endpoints") or ()),
+    )
+
+
+def _snapshot(snapshot: Mapping[str, Any]) -> Snapshot:
+    return Snapshot(
+        id=str(snapshot["id"]),
+        name=str(snapshot.get("name") or snapshot["id"]),
+        source_id=snapshot.get("source_branch_id") or None,
+        manual=snapshot.get("manual") is not False,
     )
 
 
 def with_child(tree: Tree, parent_id: str, node: Node) -> Tree:
     """Create a branch. Refused for an unknown or expiring parent and for an id or a name that is taken."""
-    parent = _required(tree, parent_id)
+    parent = required(tree, parent_id)
+    reasons = no_room(tree, branches=1, protected=int(node.protected))
     if parent.expires_at is not None:
-        raise LineageError(f"branch {parent.name} has an expiry, and an expiring branch can have no children")
-    return _added(tree, replace(node, parent_id=parent_id))
+        reasons.append(f"branch {parent.name} has an expiry, and an expiring branch can have no children")
+    if node.protected and node.expires_at is not None:
+        reasons.append("a protected branch cannot expire")
+    return added(tree, replace(node, parent_id=parent_id, default=False), reasons)
 
 
 def with_root(tree: Tree, node: Node) -> Tree:
     """Create a branch without a parent, as a snapshot's restore does."""
-    return _added(tree, replace(node, parent_id=None, parent_at=None, parent_lsn=None))
+    reasons = no_room(tree, branches=1, roots=1)
+    return added(tree, replace(node, parent_id=None, parent_at=None, parent_lsn=None, default=False), reasons)
 
 
-def with_restore(
-    tree: Tree, target_id: str, source_id: str, preserved: Node, *, at: datetime | None = None, detached: bool = True
-) -> Tree:
-    """Restore a branch in place, its old state kept as `preserved`.
-
-    The target keeps its id, name and computes. The preserved branch takes the target's place in the tree and all its
-    children. A root that was restored from itself ends as a root again once Neon has detached it
-    (`detached=False` shows the tree before that); every other target ends as a child of its source, or of the
-    preserved branch where it was its own source.
-    """
-    target = _required(tree, target_id)
-    source = _required(tree, source_id)
-    if target.protected:
-        raise LineageError(f"branch {target.name} is protected and cannot be restored")
-    if source.expires_at is not None and source_id != target_id:
-        raise LineageError(f"branch {source.name} has an expiry, and an expiring branch can have no children")
-    kept = replace(
-        preserved,
-        parent_id=target.parent_id,
-        parent_at=target.parent_at,
-        parent_lsn=target.parent_lsn,
-        default=False,
-        protected=False,
-        expires_at=None,
-    )
-    grown = _added(tree, kept)
-    moved = {
-        node.id: replace(node, parent_id=kept.id) if node.parent_id == target_id else node
-        for node in grown.nodes.values()
-    }
-    new_parent: str | None = source_id
-    if source_id == target_id:
-        new_parent = None if target.parent_id is None and detached else kept.id
-    moved[target_id] = replace(target, parent_id=new_parent, parent_at=at if new_parent else None, parent_lsn=None)
-    return Tree(moved)
+def with_detached(tree: Tree) -> Tree:
+    """The tree once Neon has detached what it detaches in the background: each is a root then."""
+    waiting = [node for node in tree.nodes.values() if node.detaching]
+    return tree.but(*(moved_below(node, None, None) for node in waiting))
 
 
-def with_finalized_snapshot(tree: Tree, target_id: str, restored_id: str) -> Tree:
-    """Finalize a snapshot's restore: the restored root takes over name, default flag and protection of the target.
-
-    The target keeps its id and its children and is renamed `<name> (old)`.
-    """
-    target = _required(tree, target_id)
-    restored = _required(tree, restored_id)
-    if restored.parent_id is not None:
-        raise LineageError(f"branch {restored.name} was not restored from a snapshot: it has a parent")
-    nodes = dict(tree.nodes)
-    nodes[target_id] = replace(target, name=f"{target.name} (old)", default=False, protected=False)
-    nodes[restored_id] = replace(restored, name=target.name, default=target.default, protected=target.protected)
-    return Tree(nodes)
+def moved_below(node: Node, parent_id: str | None, at: datetime | None) -> Node:
+    """The branch as a child of another, or as a root."""
+    return replace(node, parent_id=parent_id, parent_at=at, parent_lsn=None, detaching=False)
 
 
 def without(tree: Tree, branch_id: str, *, in_use: Collection[str] = ()) -> Tree:
-    """Delete a branch. Refused with every reason that stands in the way."""
-    reasons = blockers(tree, branch_id, in_use=in_use)
-    if reasons:
-        raise LineageError(f"branch {tree.nodes[branch_id].name} cannot be deleted: {'; '.join(reasons)}")
-    return Tree({key: node for key, node in tree.nodes.items() if key != branch_id})
+    """Delete a branch, and its computes with it. Refused with every reason that stands in the way."""
+    node = required(tree, branch_id)
+    refuse(f"branch {node.name} cannot be deleted", blockers(tree, branch_id, in_use=in_use))
+    return tree.but(without=(branch_id,))
 
 
 def blockers(tree: Tree, branch_id: str, *, in_use: Collection[str] = ()) -> list[str]:
     """Why a branch cannot be deleted now; empty when it can."""
-    node = _required(tree, branch_id)
-    reasons = []
-    if node.default:
-        reasons.append("it is the default branch")
-    if node.protected:
-        reasons.append("it is protected")
-    if branch_id in in_use:
-        reasons.append("an application points to it")
+    node = required(tree, branch_id)
+    reasons = _held(node, in_use)
     children = tree.children(branch_id)
-    if children:
-        reasons.append(f"it is the parent of {', '.join(child.name for child in children)}")
+    staying = [child.name for child in children if not child.detaching]
+    leaving = [child.name for child in children if child.detaching]
+    if staying:
+        reasons.append(f"it is the parent of {', '.join(staying)}")
+    if leaving:
+        reasons.append(f"it is the parent of {', '.join(leaving)} until Neon has detached that")
     if len(tree.nodes) == 1:
         reasons.append("it is the last branch of the project")
     return reasons
 
 
+def _held(node: Node, in_use: Collection[str]) -> list[str]:
+    reasons = []
+    if node.default:
+        reasons.append("it is the default branch")
+    if node.protected:
+        reasons.append("it is protected")
+    if node.id in in_use:
+        reasons.append("an application points to it")
+    return reasons
+
+
 def deletion_order(tree: Tree, wanted: Collection[str], *, in_use: Collection[str] = ()) -> Deletion:
-    """Order deletions leaf first. What a kept child, a flag or an application holds is returned as blocked."""
+    """Order deletions leaf first. What a kept child, a flag or an application holds is returned as blocked.
+
+    A child that Neon is detaching holds its parent for a while only: the parent is in the order, and has to wait.
+    """
     gone: dict[str, None] = {}
+    waits: dict[str, tuple[str, ...]] = {}
     # Reversed, the order of drawing has children before parents: one pass is enough.
     for _depth, node in reversed(tree.rows()):
-        children = tree.children(node.id)
-        held = node.default or node.protected or node.id in in_use or any(child.id not in gone for child in children)
+        children = [child for child in tree.children(node.id) if child.id not in gone]
+        held = _held(node, in_use) or any(not child.detaching for child in children)
         if node.id in wanted and not held and len(tree.nodes) - len(gone) > 1:
             gone[node.id] = None
-    left = Tree({key: node for key, node in tree.nodes.items() if key not in gone})
+            if children:
+                waits[node.id] = tuple(child.name for child in children)
+    left = with_detached(tree.but(without=gone))
     remaining = [branch_id for branch_id in left.nodes if branch_id in wanted]
     blocked = {branch_id: tuple(blockers(left, branch_id, in_use=in_use)) for branch_id in remaining}
-    return Deletion(tuple(gone), blocked)
+    return Deletion(tuple(gone), blocked, waits)
 
 
 def held_by(tree: Tree, primary_id: str) -> list[Node]:
-    """The branches that can never be deleted as long as this one exists: its ancestors."""
-    return tree.ancestors(primary_id)
+    """The branches that can never be deleted as long as this one exists: its ancestors.
+
+    Neon can change a branch's parent in one way only, by overwriting its data, so nothing but the end of this branch
+    frees them. Those above a branch that is being detached are free in a while, and are not among them.
+    """
+    return with_detached(tree).ancestors(primary_id)
 
 
-def _required(tree: Tree, branch_id: str) -> Node:
+def no_room(tree: Tree, *, branches: int = 0, roots: int = 0, protected: int = 0, snapshots: int = 0) -> list[str]:
+    """Which limits would be passed with so many more of each."""
+    used = tree.slots()
+    return [
+        f"the project has {held} {words}, and its plan allows {limit}"
+        for words, held, limit, more in (
+            ("branches", used.branches, tree.limits.branches, branches),
+            ("root branches", used.roots, tree.limits.roots, roots),
+            ("protected branches", used.protected, tree.limits.protected, protected),
+            ("manual snapshots", used.snapshots, tree.limits.snapshots, snapshots),
+        )
+        if more and limit is not None and held + more > limit
+    ]
+
+
+def refuse(doing: str, reasons: Collection[str]) -> None:
+    """:raises LineageError: where there is a reason."""
+    if reasons:
+        raise LineageError(doing, reasons)
+
+
+def required(tree: Tree, branch_id: str) -> Node:
+    """:raises LineageError: where the project has no such branch."""
     node = tree.get(branch_id)
     if node is None:
-        raise LineageError(f"branch {branch_id} is not a branch of this project")
+        raise LineageError("the branch cannot be found", [f"{branch_id} is not a branch of this project"])
     return node
 
 
-def _added(tree: Tree, node: Node) -> Tree:
+def added(tree: Tree, node: Node, reasons: Iterable[str] = ()) -> Tree:
+    """The tree with one branch more.
+
+    :raises LineageError: for these reasons, and where the id or the name is taken.
+    """
+    found = list(reasons)
     if node.id in tree.nodes:
-        raise LineageError(f"a branch with the id {node.id} exists already")
-    if tree.named(node.name) is not None:
-        raise LineageError(f"a branch with the name {node.name} exists already")
-    return Tree({**tree.nodes, node.id: node})
+        found.append(f"a branch with the id {node.id} exists already")
+    found += name_taken(tree, node.name)
+    refuse(f"branch {node.name} cannot be made", found)
+    return tree.but(node)
+
+
+def name_taken(tree: Tree, name: str, *, but: str = "") -> list[str]:
+    """Why a branch cannot have this name: names are unique in a project."""
+    other = tree.named(name)
+    return [f"a branch with the name {name} exists already"] if other is not None and other.id != but else []
