@@ -1,0 +1,270 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of an incident's end: pure. Made again whenever more is known: after the watch, and after an undo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from .._plan.request import Findings
+from .._report_parts import moment_text
+from .._time import duration, rfc3339
+from . import texts
+from .calendar import Event, calendar
+from .facts import Restored, read_restored
+from .request import Wanted, instant, judge, read_wanted, review_start
+from .watch import GOOD, UNKNOWN
+from .written import queries
+from .written import written as rows_written
+
+
+def build(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the plan from the options of `incident_plan`.
+
+    :raises InvalidInput: when `now` cannot be read. Everything else is a problem in the plan.
+    """
+    wanted, findings = read_wanted(params["request"]), Findings()
+    run, records = params.get("restore") or {}, params.get("records") or []
+    restored = read_restored(run, records) if run else None
+    closed = _closed(params.get("incidents") or [], restored)
+    done = closed is not None and not wanted.again
+    undone_at = instant(params.get("undone_at"))
+    if not done:
+        judge(wanted, run, restored, undone_at is not None, records, findings)
+    plan: dict[str, Any] = {
+        "target": wanted.target,
+        "environment": wanted.environment,
+        "now": rfc3339(wanted.now),
+        "problems": findings.problems,
+        "warnings": findings.warnings,
+        "already_done": {
+            "done": done,
+            "why": f"run {closed['run']} has closed this incident ({closed['answer']})" if closed and done else "",
+        },
+        **dict.fromkeys(_PARTS),
+    }
+    if restored is None or findings.problems:
+        return {**plan, "text": [f"{item['message']} {item['what_to_do']}" for item in findings.problems]}
+    watch = params.get("watch") or {}
+    for note in watch.get("notes") or ():
+        findings.warn(str(note))
+    answer, reasons = _answer(wanted, watch)
+    comparison, manifest = params.get("comparison") or {}, params.get("manifest") or {}
+    written = rows_written(comparison, manifest, params.get("checks") or [])
+    act = _act(wanted, answer, written, undone_at)
+    plan.update(
+        restored=_restored_part(restored),
+        interval_lost=restored.interval(),
+        counts=restored.counts(),
+        watch=_watch_part(wanted, restored, findings),
+        answer=answer,
+        reasons=reasons,
+        count_checks=queries(comparison, manifest),
+        act=act,
+        **_told(wanted, restored, watch, answer, reasons, act, undone_at, findings),
+    )
+    plan["text"] = _text(plan, wanted)
+    return plan
+
+
+_PARTS = (
+    "restored",
+    "interval_lost",
+    "counts",
+    "watch",
+    "answer",
+    "reasons",
+    "count_checks",
+    "act",
+    "title",
+    "next",
+    "notice",
+    "review",
+    "messages",
+    "timeline",
+    "record",
+)
+
+
+def _closed(incidents: Sequence[Mapping[str, Any]], restored: Restored | None) -> Mapping[str, Any] | None:
+    if restored is None:
+        return None
+    mine = [item for item in incidents if item.get("restore") == restored.run]
+    # One that was found to be bad is not over: what became of it is looked at again.
+    return next((item for item in reversed(mine) if item.get("answer") in (GOOD, "undone")), None)
+
+
+def _restored_part(restored: Restored) -> dict[str, Any]:
+    return {
+        "run": restored.run,
+        "strategy": restored.strategy,
+        "cutover": rfc3339(restored.cutover),
+        "restore_point": restored.point_text,
+        "backup": restored.backup,
+        "branch_id": restored.branch_id,
+        "old_primary": restored.primary_name,
+        "undo_possible_until": restored.possible_until,
+    }
+
+
+def _watch_part(wanted: Wanted, restored: Restored, findings: Findings) -> dict[str, Any]:
+    """What to watch, from when to when, and which time to compare it with."""
+    over = restored.cutover + timedelta(seconds=wanted.soak)
+    before = restored.point
+    if before is None and wanted.watches_errors:
+        findings.warn(
+            "The restore went to an LSN: nothing says when the incident began, so error rates are not compared."
+        )
+    return {
+        "since": rfc3339(restored.cutover),
+        "until": rfc3339(over),
+        "seconds_left": max(0.0, (over - wanted.now).total_seconds()),
+        "baseline_since": rfc3339(before - timedelta(minutes=wanted.baseline_minutes)) if before else None,
+        "baseline_until": rfc3339(before) if before else None,
+    }
+
+
+def _answer(wanted: Wanted, watch: Mapping[str, Any]) -> tuple[str, list[str]]:
+    if wanted.verdict:
+        return wanted.verdict, [f"a person has said so: verdict={wanted.verdict}"]
+    if not watch:
+        return UNKNOWN, ["nothing was watched yet"]
+    return str(watch["answer"]), [str(reason) for reason in watch.get("reasons") or ()]
+
+
+def _act(wanted: Wanted, answer: str, written: Mapping[str, Any], undone_at: datetime | None) -> dict[str, Any]:
+    """What follows from the answer: close, hold, say undo, or undo."""
+    rows = written.get("rows")
+    command = f"ansible-playbook playbooks/undo.yml -e target={wanted.target}"
+    act: dict[str, Any] = {"what": "close", "why": "", "rows_written": rows, "undo_command": command}
+    if undone_at is not None:
+        return {**act, "what": "undone", "why": "it was taken back"}
+    if answer == GOOD:
+        return act
+    if answer == UNKNOWN:
+        return {**act, "what": "hold", "why": "there is not enough data for an answer"}
+    if wanted.undo_failed:
+        return {**act, "what": "say_undo", "why": f"taking it back by itself failed: {wanted.undo_failed}"}
+    if not wanted.auto_undo:
+        return {**act, "what": "say_undo", "why": "auto_undo is not set"}
+    if rows is None:
+        return {**act, "what": "say_undo", "why": "how many rows were written since the cutover cannot be said"}
+    if int(rows) > wanted.max_rows_written:
+        why = f"up to {rows} rows were written since the cutover; at most {wanted.max_rows_written} may be lost"
+        return {**act, "what": "say_undo", "why": why}
+    return {**act, "what": "undo", "why": f"at most {rows} rows were written since the cutover"}
+
+
+def _told(
+    wanted: Wanted,
+    restored: Restored,
+    watch: Mapping[str, Any],
+    answer: str,
+    reasons: Sequence[str],
+    act: Mapping[str, Any],
+    undone_at: datetime | None,
+    findings: Findings,
+) -> dict[str, Any]:
+    """Everything that is written and sent."""
+    state = "undone" if undone_at is not None else answer
+    heading = texts.title(state, wanted.name)
+    steps = _next(wanted, restored, answer, act)
+    draft = texts.notice(restored, name=wanted.name, contact=wanted.contact, undone_at=undone_at)
+    lost = f"Lost: what was saved {texts.span_text(restored.interval())}."
+    lines = [*(_sentence(reason) for reason in reasons), lost, *steps]
+    record = {
+        "restore": restored.run,
+        "run": wanted.run,
+        "target": wanted.target,
+        "answer": state,
+        "reasons": list(reasons),
+        "restore_point": restored.point_text,
+        "cutover": rfc3339(restored.cutover),
+        "interval_lost": restored.interval(),
+        "looks": watch.get("looks", 0),
+        "error_rate": watch.get("rate"),
+        "error_rate_before": watch.get("baseline"),
+        "undone_at": rfc3339(undone_at) if undone_at else None,
+    }
+    message = {**record, "title": heading, "environment": wanted.environment, "next": steps, "report": wanted.report}
+    return {
+        "title": heading,
+        "next": steps,
+        "notice": draft,
+        "review": _review(wanted, restored, state),
+        "messages": {
+            "json": texts.webhook(message),
+            "slack": texts.slack(heading, lines, f"Report: {wanted.report}" if wanted.report else ""),
+            "mail": texts.mail(heading, lines, draft["text"], wanted.report),
+        },
+        "timeline": texts.timeline(restored, watch, undone_at, answer),
+        "record": record,
+    }
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _next(wanted: Wanted, restored: Restored, answer: str, act: Mapping[str, Any]) -> list[str]:
+    close = [
+        "Complete the draft of the notice and send it to the users.",
+        "Import the invitation to the review into your calendar and send it.",
+    ]
+    if act["what"] in ("close", "undone"):
+        return close
+    if act["what"] == "hold":
+        again = f"ansible-playbook playbooks/incident.yml -e target={wanted.target}"
+        return [
+            f"Is {wanted.name} well? Look yourself, then say so: {again} -e verdict=good (or bad).",
+            f"Or watch on, with the same command as before: {again}",
+        ]
+    if act["what"] == "undo":
+        return ["It is being taken back."]
+    until = f"; possible until {moment_text(restored.possible_until)}" if restored.possible_until else ""
+    return [
+        f"Take the restore back: {act['undo_command']} ({act['why']}{until}).",
+        "Undo loses what was written since the cutover; it says first how much that is.",
+        *close,
+    ]
+
+
+def _review(wanted: Wanted, restored: Restored, state: str) -> dict[str, Any]:
+    start = review_start(wanted)
+    said = texts.review(restored, name=wanted.name, answer=state, run=wanted.run)
+    event = Event(
+        uid=f"{restored.run}@rewind.database",
+        start=start,
+        minutes=wanted.review_minutes,
+        summary=said["summary"],
+        description=said["description"],
+        made=wanted.now,
+        organizer=wanted.organizer,
+        attendees=wanted.attendees,
+    )
+    end = start + timedelta(minutes=wanted.review_minutes)
+    return {"at": rfc3339(start), "until": rfc3339(end), "calendar": calendar(event)}
+
+
+def _text(plan: Mapping[str, Any], wanted: Wanted) -> list[str]:
+    """What is shown to the person who runs it."""
+    restored, watch = plan["restored"], plan["watch"]
+    if plan["answer"] == UNKNOWN and plan["reasons"] == ["nothing was watched yet"]:
+        left = duration(watch["seconds_left"])
+        return [
+            f"Restore {restored['run']} to {moment_text(restored['restore_point'])}, in use since "
+            f"{moment_text(restored['cutover'])}.",
+            f"Lost: what was saved {texts.span_text(plan['interval_lost'])}.",
+            f"Watched until {moment_text(watch['until'])}, for another {left}.",
+            *plan["warnings"],
+        ]
+    return [
+        f"{plan['title']}.",
+        *(_sentence(reason) for reason in plan["reasons"]),
+        f"Lost: what was saved {texts.span_text(plan['interval_lost'])}.",
+        *plan["warnings"],
+        *plan["next"],
+    ]

@@ -1,0 +1,171 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The watch after a restore: what is seen is judged by one pure function, with three answers.
+
+Good and bad need evidence; without it the answer is neither. Whatever is not known is not held for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+GOOD, BAD, UNKNOWN = "good", "bad", "not_enough_data"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What it takes. All lengths of time are in seconds, unless they are called minutes.
+
+    :param soak: how long to watch, from the cutover on.
+    :param readings: how many looks in a row make health good, or bad.
+    :param watches_errors: whether an error rate is to be judged at all.
+    :param min_minutes: how many minutes of counted events an error rate needs, before and after.
+    :param factor: how many times the rate before the incident is still good.
+    :param slack: events a minute that are good whatever the rate was before.
+    :param min_events: fewer events than this are never bad: one user's broken browser proves nothing.
+    """
+
+    soak: float
+    readings: int = 3
+    watches_errors: bool = True
+    min_minutes: float = 5.0
+    factor: float = 2.0
+    slack: float = 1.0
+    min_events: int = 10
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look.
+
+    :param since: seconds since the cutover.
+    :param well: whether the application is well; None where nobody can say.
+    :param why: how it answered.
+    :param deploying: a deployment is queued or runs.
+    :param failed_deployment: the newest deployment since the cutover, where it failed.
+    :param rate: the events since the cutover, as `sentry_event_rate_info` returns them; None where they are not known.
+    """
+
+    since: float
+    well: bool | None
+    why: str = ""
+    deploying: bool = False
+    failed_deployment: str | None = None
+    rate: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the looks so far say.
+
+    :param final: whether more looks can change nothing: bad is at once, the others are at the end of the soak.
+    """
+
+    answer: str
+    final: bool
+    reasons: list[str] = field(default_factory=list)
+    limit: float | None = None
+
+
+def limit_of(baseline: Mapping[str, Any] | None, rules: Rules) -> float | None:
+    """The events a minute that are still good; None where the time before the incident says nothing."""
+    if not _counts(baseline, rules):
+        return None
+    return round(float((baseline or {})["per_minute"]) * rules.factor + rules.slack, 4)
+
+
+def decide(looks: Sequence[Look], baseline: Mapping[str, Any] | None, rules: Rules) -> Answer:
+    """Judge all looks together.
+
+    :param looks: in the order in which they were taken.
+    :param baseline: the events of the time before the incident, like `Look.rate`.
+    """
+    limit = limit_of(baseline, rules) if rules.watches_errors else None
+    bad = [*_bad_health(looks, rules), *_bad_rate(looks, limit, rules)]
+    if bad:
+        return Answer(BAD, True, bad, limit)
+    over = bool(looks) and looks[-1].since >= rules.soak and len(looks) >= rules.readings
+    missing = _missing(looks, baseline, limit, rules)
+    if missing or not over:
+        return Answer(UNKNOWN, over, missing or ["the soak is not over"], limit)
+    return Answer(GOOD, True, _good(looks, limit, rules), limit)
+
+
+def _counts(rate: Mapping[str, Any] | None, rules: Rules) -> bool:
+    """Whether a rate is made of enough time to mean something."""
+    if not rate or rate.get("per_minute") is None:
+        return False
+    return float(rate.get("minutes") or 0) >= rules.min_minutes
+
+
+def _last_in_a_row(looks: Sequence[Look], well: bool) -> list[Look]:
+    found: list[Look] = []
+    for look in reversed(looks):
+        if look.well is not well:
+            break
+        found.append(look)
+    return found[::-1]
+
+
+def _bad_health(looks: Sequence[Look], rules: Rules) -> list[str]:
+    row = _last_in_a_row(looks, False)
+    if len(row) < rules.readings:
+        return []
+    return [f"the application was not well {len(row)} times in a row ({row[-1].why or 'no reason given'})"]
+
+
+def _newest_rate(looks: Sequence[Look]) -> Mapping[str, Any] | None:
+    return next((look.rate for look in reversed(looks) if look.rate), None)
+
+
+def _bad_rate(looks: Sequence[Look], limit: float | None, rules: Rules) -> list[str]:
+    rate = _newest_rate(looks)
+    if limit is None or rate is None or not _counts(rate, rules):
+        return []
+    if int(rate["events"]) < rules.min_events or float(rate["per_minute"]) <= limit:
+        return []
+    return [f"{_rate_text(rate)}; at most {limit:g} a minute would be good"]
+
+
+def _missing(looks: Sequence[Look], baseline: Mapping[str, Any] | None, limit: float | None, rules: Rules) -> list[str]:
+    """Why it cannot be said that all is good."""
+    missing = []
+    if len(_last_in_a_row(looks, True)) < rules.readings:
+        last = looks[-1].why if looks else ""
+        missing.append(
+            f"the application was not seen well {rules.readings} times in a row{f' ({last})' if last else ''}"
+        )
+    if looks and looks[-1].deploying:
+        missing.append("a deployment is running")
+    if looks and looks[-1].failed_deployment:
+        missing.append(f"the newest deployment has failed ({looks[-1].failed_deployment})")
+    if rules.watches_errors:
+        if limit is None:
+            missing.append(f"the error rate before the incident is not known: {_counted(baseline, rules)}")
+        rate = _newest_rate(looks)
+        if not _counts(rate, rules):
+            missing.append(f"the error rate after the restore is not known: {_counted(rate, rules)}")
+    return missing
+
+
+def _counted(rate: Mapping[str, Any] | None, rules: Rules) -> str:
+    return f"{float((rate or {}).get('minutes') or 0):g} of {rules.min_minutes:g} minutes were counted"
+
+
+def _good(looks: Sequence[Look], limit: float | None, rules: Rules) -> list[str]:
+    row = _last_in_a_row(looks, True)
+    reasons = [f"the application was well {len(row)} times in a row"]
+    rate = _newest_rate(looks)
+    if rules.watches_errors and rate is not None:
+        few = float(rate["per_minute"]) > float(limit or 0)
+        bound = f"fewer than {rules.min_events} are never bad" if few else f"at most {limit:g} a minute are good"
+        reasons.append(f"{_rate_text(rate)}; {bound}")
+    return reasons
+
+
+def _rate_text(rate: Mapping[str, Any]) -> str:
+    events, minutes = int(rate["events"]), float(rate["minutes"])
+    return f"Sentry counted {events} events in {minutes:g} minutes ({float(rate['per_minute']):g} a minute)"

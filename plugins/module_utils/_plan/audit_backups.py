@@ -1,0 +1,235 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The audit's lines about backups: the newest verified one, what is past its date, drills, runs that never ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from .._time import ago, duration, parse_branch_name
+from .audit_drills import last_drill, may_be_drilled, passed, seconds_of
+from .audit_parts import FAILED, OK, UNKNOWN, WARN, Finding, Line, State, World, names_of, plainly, states
+from .instants import instant_or_none, lsn_or_none
+from .point import Backup, known_backups, was_used
+from .primary import in_use
+from .request import describe
+
+# The record and Neon's own answer are the same instant, but for the digits that each of them shows.
+_SAME = timedelta(seconds=1)
+
+
+def _newest(world: World) -> Finding:
+    backups = [item for item in known_backups(world.facts) if not was_used(item, world.facts)]
+    verified = next((item for item in backups if item.verified and item.at is not None), None)
+    if verified is None or verified.at is None:
+        if not backups:
+            return Finding("none", "there is no backup")
+        return Finding("unverified", f"{len(backups)} there, none of them verified")
+    age = world.now - verified.at
+    found = f"{verified.name}, {ago(verified.at, world.now)}"
+    return Finding("fresh" if age.total_seconds() <= world.limits.backup_age else "stale", found)
+
+
+def _past(world: World) -> Finding:
+    used = in_use(world.facts)
+    past = []
+    backups = known_backups(world.facts)
+    for item in backups:
+        until = _kept_until(world, item)
+        if until is not None and until < world.now and item.branch_id not in used:
+            past.append(f"{item.name} ({ago(until, world.now)})")
+    if past:
+        return Finding("some", f"{len(past)} of {len(backups)}: {names_of(past)}")
+    return Finding("none", f"none of {len(backups)}")
+
+
+def _kept_until(world: World, backup: Backup) -> datetime | None:
+    """When a backup may go; None where it is kept for good."""
+    record = _record(world, backup.branch_id)
+    known = world.facts.branch_facts.get(backup.branch_id) or {}
+    branch = world.facts.by_id[backup.branch_id]
+    annotations = branch.get("annotations") or {}
+    if known.get("pinned") or known.get("keep") or record.get("keep") or annotations.get("keep_until") == "for good":
+        return None
+    told = (known.get("keep_until"), record.get("keep_until"), annotations.get("keep_until"))
+    until = next((moment for value in told if (moment := instant_or_none(value)) is not None), None)
+    made = instant_or_none(branch.get("created_at"))
+    if until is None and made is not None:
+        until = made + timedelta(seconds=world.limits.retention)
+    return until
+
+
+def _record(world: World, branch_id: str) -> Mapping[str, Any]:
+    return next((item for item in reversed(world.facts.backups) if item.get("branch_id") == branch_id), {})
+
+
+def _times(world: World) -> Finding:
+    """Whether each backup holds what it says: by its name, by its record, and by the order of the log."""
+    backups = known_backups(world.facts)
+    if not backups:
+        return Finding("nothing", "there is no backup")
+    wrong = [text for item in backups for text in _contradictions(world, item)] + list(_disorder(world, backups))
+    if wrong:
+        return Finding("disagree", names_of(wrong, 3))
+    silent = [
+        item.name
+        for item in backups
+        if not (branch := world.facts.by_id[item.branch_id]).get("parent_lsn") or not branch.get("parent_timestamp")
+    ]
+    if silent:
+        return Finding("incomplete", f"Neon does not say which LSN or time these hold: {names_of(silent)}")
+    return Finding("agree", f"{len(backups)} {'backup says' if len(backups) == 1 else 'backups say'} what they hold")
+
+
+def _contradictions(world: World, backup: Backup) -> Iterator[str]:
+    branch, record = world.facts.by_id[backup.branch_id], _record(world, backup.branch_id)
+    lsn, recorded = lsn_or_none(branch.get("parent_lsn")), lsn_or_none(record.get("lsn"))
+    if lsn is not None and recorded is not None and lsn != recorded:
+        yield f"{backup.name} holds LSN {branch['parent_lsn']}, its record says {record['lsn']}"
+    at, stated = instant_or_none(branch.get("parent_timestamp")), instant_or_none(record.get("restore_point"))
+    if at is not None and stated is not None and abs(at - stated) > _SAME:
+        yield f"{backup.name} holds {describe(at)}, its record says {describe(stated)}"
+    name = parse_branch_name(backup.name)
+    named = name[1].at if name is not None else None
+    if named is not None and at is not None and abs(at - named).total_seconds() > world.limits.time_tolerance:
+        yield f"{backup.name} holds {describe(at)}"
+
+
+def _disorder(world: World, backups: list[Backup]) -> Iterator[str]:
+    """Of two backups of one branch the later one cannot hold less of its log."""
+    by_parent: dict[str, list[tuple[datetime, int, str]]] = {}
+    for item in backups:
+        branch = world.facts.by_id[item.branch_id]
+        at, lsn = instant_or_none(branch.get("parent_timestamp")), lsn_or_none(branch.get("parent_lsn"))
+        if at is not None and lsn is not None:
+            by_parent.setdefault(str(branch.get("parent_id")), []).append((at, lsn, item.name))
+    for found in by_parent.values():
+        found.sort()
+        for (_at, earlier, first), (_next, later, second) in pairwise(found):
+            if later < earlier:
+                yield f"{second} is of a later instant than {first} and of an earlier LSN"
+
+
+def _drill(world: World) -> Finding:
+    names = {"target": world.limits.drill_target}
+    found = last_drill(world)
+    if found is None and world.limits.drill_target == world.request.target and not may_be_drilled(world):
+        return Finding("unnamed", f"{world.request.target} is production, and no staging target is named for it", names)
+    if found is None:
+        return Finding("never", f"none of {world.limits.drill_target} is recorded", names)
+    at, record = found
+    took = seconds_of(record)
+    spent = f", took {duration(took)}" if took is not None else ""
+    mode = f"{record['mode']} " if record.get("mode") else ""
+    text = f"{mode}drill {ago(at, world.now)}{spent}"
+    outcome = passed(record)
+    if outcome is None:
+        return Finding(UNKNOWN, f"unknown: the {text} has no result in its record")
+    if not outcome:
+        why = f": {record['why']}" if record.get("why") else ""
+        return Finding("failed", f"{text}: not proven{why}", names)
+    old = (world.now - at).total_seconds() > world.limits.drill_age
+    return Finding("old" if old else "recent", f"{text}: proven", names)
+
+
+def _unfinished(world: World) -> Finding:
+    runs = [
+        run
+        for run in world.facts.unfinished
+        if run.get("target") in (None, world.request.target) and run.get("verb") != "audit"
+    ]
+    stuck = [str(run.get("id")) for run in runs if run.get("status") == "stuck"]
+    if stuck:
+        return Finding("stuck", f"stuck: {names_of(stuck)}", {"run": stuck[-1]})
+    if runs:
+        listed = [str(run.get("id")) for run in runs]
+        return Finding("unfinished", f"never ended, or still going on: {names_of(listed)}", {"run": listed[-1]})
+    return Finding("none", "none")
+
+
+LINES = (
+    Line(
+        "newest_backup",
+        "Newest backup",
+        ("branches", "catalogue", "backups"),
+        lambda world: f"verified, at most {duration(world.limits.backup_age)} old",
+        _newest,
+        states(
+            FAILED,
+            fresh=State(OK),
+            stale=State(FAILED, "Make one: ansible-playbook playbooks/backup.yml"),
+            unverified=State(FAILED, "Make one that is verified: ansible-playbook playbooks/backup.yml"),
+            none=State(FAILED, "Make one: ansible-playbook playbooks/backup.yml"),
+        ),
+    ),
+    Line(
+        "backups_past_retention",
+        "Past retention",
+        ("branches", "application", "catalogue", "backups"),
+        plainly("no backup past its date"),
+        _past,
+        states(
+            WARN,
+            none=State(OK),
+            some=State(WARN, "Delete them: ansible-playbook playbooks/cleanup.yml. One to keep gets a reason."),
+        ),
+    ),
+    Line(
+        "backup_lsn",
+        "Backup LSN and time",
+        ("branches", "catalogue", "backups"),
+        plainly("each backup holds what its name and record say"),
+        _times,
+        states(
+            WARN,
+            agree=State(OK),
+            nothing=State(OK),
+            incomplete=State(WARN, "Verify such a backup's data before it is restored from, or make a new one."),
+            disagree=State(
+                FAILED,
+                "Do not restore from it unseen: make a new backup of the wanted instant "
+                "(playbooks/backup.yml -e point_in_time=...) and compare.",
+            ),
+        ),
+    ),
+    Line(
+        "last_drill",
+        "Last drill",
+        ("drills",),
+        lambda world: f"proven, at most {duration(world.limits.drill_age)} ago",
+        _drill,
+        states(
+            FAILED,
+            recent=State(OK),
+            old=State(WARN, "Rehearse: ansible-playbook playbooks/drill.yml -e target={target}"),
+            failed=State(FAILED, "Read its report, mend the cause, and rehearse again: playbooks/drill.yml"),
+            never=State(FAILED, "Rehearse: ansible-playbook playbooks/drill.yml -e target={target}"),
+            unnamed=State(
+                FAILED,
+                "A drill never touches production. Set rewind_drill_target of {target} to the host of its staging "
+                "target (see docs/targets.md), then: ansible-playbook playbooks/drill.yml -e target=<that host>",
+            ),
+        ),
+    ),
+    Line(
+        "unfinished_runs",
+        "Unfinished runs",
+        ("journals",),
+        plainly("none"),
+        _unfinished,
+        states(
+            WARN,
+            none=State(OK),
+            unfinished=State(
+                WARN,
+                "Where none is going on now: run it again with the same inputs to finish it, or take it back with "
+                "playbooks/undo.yml -e run={run}",
+            ),
+            stuck=State(FAILED, "Read its report, then: ansible-playbook playbooks/undo.yml -e run={run}"),
+        ),
+    ),
+)

@@ -1,0 +1,258 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan before a deployment: pure. When in doubt a backup is needed; it costs seconds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from .._plan.commits import commit_of, same_commit
+from .._plan.instants import instant_or_none
+from .._plan.parts import primary_part
+from .._plan.primary import find_primary
+from .._plan.request import Facts, Findings, Request, read_facts, read_request, running_commit
+from .._time import ago, rfc3339
+from .files import CONFIGURATION, MIGRATIONS, Pending, matching, pending
+
+# Commits and tags; nothing that a shell or git could take for something else.
+_COMMIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,99}", re.ASCII)
+_SHOWN = 3
+_NEWEST = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was said about the deployment. None: nothing was said.
+
+    :param changed: the files that the deployment changes.
+    :param listed: all files of the code that will be deployed.
+    """
+
+    commit: str
+    choice: str
+    schema_migration: bool | None
+    bulk_operation: str
+    configuration_change: str
+    changed: tuple[str, ...] | None
+    listed: tuple[str, ...] | None
+    migration_globs: tuple[str, ...]
+    configuration_globs: tuple[str, ...]
+    newest: timedelta
+
+
+def build(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the plan from the options of `predeploy_plan`.
+
+    :raises InvalidInput: when `now` cannot be read. Everything else is a problem in the plan.
+    """
+    given = params["request"]
+    request, findings = read_request(given), Findings()
+    facts = read_facts(params, request.target)
+    wanted = _wanted(given)
+    primary = find_primary(facts, request, findings)
+    _check_commit(wanted, facts, findings)
+    # Not read yet is something else than read and without a table.
+    is_read = params.get("manifest") is not None
+    found = _pending(wanted, params.get("manifest") or {}, is_read)
+    reasons = _reasons(wanted, facts, request, found)
+    needed = bool(reasons) and wanted.choice != "never"
+    if reasons and wanted.choice == "never":
+        findings.warn("A backup is needed by the rules, and none is made, because that was asked for.")
+    earlier = _earlier(wanted, facts, request) if needed else None
+    head = (params.get("manifest") or {}).get("migration") or {}
+    plan = {
+        "target": request.target,
+        "environment": request.environment,
+        "now": rfc3339(request.now),
+        "commit": wanted.commit,
+        "running_commit": running_commit(facts),
+        # Code that expects the migrated schema does not fit the data from before it.
+        "deploy_commit": running_commit(facts) if any(item["rule"] == "schema_migration" for item in reasons) else None,
+        "primary": primary_part(facts, primary) if primary else None,
+        "needed": needed,
+        "reasons": reasons,
+        "reason": _reason(wanted, reasons),
+        "migration": {
+            "tool": head.get("tool"),
+            "head": head.get("head"),
+            "pending": list(found.names),
+            "known": found.known,
+            "compare": bool(_migrations(wanted)),
+        },
+        "found": earlier,
+        "notes": {"before_commit": wanted.commit},
+        "problems": findings.problems,
+        "warnings": findings.warnings,
+    }
+    return {**plan, "text": _text(plan)}
+
+
+def _wanted(given: Mapping[str, Any]) -> Wanted:
+    def files(name: str) -> tuple[str, ...] | None:
+        value = given.get(name)
+        return None if value is None else tuple(str(item).strip() for item in value if str(item).strip())
+
+    flag = given.get("schema_migration")
+    seconds = given.get("unless_older_than")
+    return Wanted(
+        commit=str(given.get("commit") or "").strip(),
+        choice=str(given.get("backup") or "auto"),
+        schema_migration=None if flag is None else bool(flag),
+        bulk_operation=_said(given.get("bulk_operation")),
+        configuration_change=_said(given.get("configuration_change")),
+        changed=files("changed_files"),
+        listed=files("files"),
+        migration_globs=tuple(given.get("migration_patterns") or MIGRATIONS),
+        configuration_globs=tuple(given.get("configuration_patterns") or CONFIGURATION),
+        newest=_NEWEST if seconds is None else timedelta(seconds=float(seconds)),
+    )
+
+
+def _said(value: Any) -> str:
+    """A yes, or what is going to be done in words; empty for no."""
+    text = str(value if value is not None else "").strip()
+    return "" if text.lower() in ("", "false", "no", "none", "0", "off") else text
+
+
+def _words(text: str) -> str:
+    return "" if text.lower() in ("true", "yes", "1", "on") else f": {text}"
+
+
+def _migrations(wanted: Wanted) -> list[str]:
+    return matching(wanted.listed or (), wanted.migration_globs)
+
+
+def _pending(wanted: Wanted, manifest: Mapping[str, Any], is_read: bool) -> Pending:
+    listed = _migrations(wanted)
+    if not listed:
+        return Pending(True)
+    if not is_read:
+        return Pending(False, (), "the database's newest migration is not known")
+    return pending(listed, manifest.get("migration"))
+
+
+def _reasons(wanted: Wanted, facts: Facts, request: Request, found: Pending) -> list[dict[str, str]]:
+    """Which rules ask for a backup, and why. The rules are the runbook's "When to Create Manual Backups"."""
+    reasons: list[dict[str, str]] = []
+
+    def add(rule: str, why: str) -> None:
+        reasons.append({"rule": rule, "why": why})
+
+    if wanted.choice == "always":
+        add("asked_for", "it was asked for")
+    if wanted.schema_migration:
+        add("schema_migration", "it was said that the deployment migrates the schema")
+    changed = matching(wanted.changed or (), wanted.migration_globs)
+    if changed:
+        add("schema_migration", f"migrations or schema files change: {_some(changed)}")
+    if found.names:
+        add("schema_migration", f"migrations are pending: {_some(found.names)}{f' ({found.why})' if found.why else ''}")
+    elif not found.known:
+        add("schema_migration", f"whether migrations are pending cannot be told: {found.why}")
+    if wanted.bulk_operation:
+        add("bulk_operation", f"a bulk operation is going to be run{_words(wanted.bulk_operation)}")
+    if wanted.configuration_change:
+        add("configuration_change", f"the configuration changes{_words(wanted.configuration_change)}")
+    configured = matching(wanted.changed or (), wanted.configuration_globs)
+    if configured:
+        add("configuration_change", f"files of the configuration change: {_some(configured)}")
+    rows = _rows_changed(facts, request)
+    if rows:
+        add("configuration_change", f"changed in Coolify since the last deployment: {_some(rows)}")
+    nothing_said = wanted.changed is None and wanted.listed is None and wanted.schema_migration is None
+    if nothing_said and not reasons:
+        add("unknown", "nothing says what the deployment changes")
+    return reasons
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _rows_changed(facts: Facts, request: Request) -> list[str]:
+    """The rows that lead to a database and that the next deployment is the first to read."""
+    at = instant_or_none((facts.last_finished or {}).get("finished_at"))
+    if at is None:
+        return []
+    return [
+        str(row["key"])
+        for row in facts.rows
+        if not row.get("is_preview")
+        and (row.get("connection") or row.get("key") == request.env_key)
+        and (changed := instant_or_none(row.get("updated_at"))) is not None
+        and changed > at
+    ]
+
+
+def _check_commit(wanted: Wanted, facts: Facts, findings: Findings) -> None:
+    if not wanted.commit:
+        findings.problem(
+            "commit_missing",
+            "Nothing says which commit is going to be deployed.",
+            'Say it: -e commit="$(git rev-parse HEAD)". A restore finds the backup by it.',
+        )
+        return
+    if not _COMMIT.fullmatch(wanted.commit):
+        findings.problem(
+            "commit_invalid", f'"{wanted.commit[:60]}" is no commit and no tag.', "Say the commit that is deployed."
+        )
+        return
+    running = [str(item.get("commit")) for item in facts.running]
+    if any(same_commit(commit, wanted.commit) for commit in running):
+        findings.problem(
+            "already_deploying",
+            f"Coolify is deploying {wanted.commit} already: a backup made now may hold what it has changed.",
+            "Wait for it, then restore to an instant before it if it goes wrong: -e point_in_time=...",
+        )
+    elif running:
+        findings.warn("A deployment is queued or running now: the backup may hold what it changes.")
+    if same_commit(running_commit(facts) or "", wanted.commit):
+        findings.warn(f"{wanted.commit} is what runs already.")
+
+
+def _earlier(wanted: Wanted, facts: Facts, request: Request) -> dict[str, Any] | None:
+    """The backup that was made before this deployment: still new, and the commit not deployed since."""
+    if not wanted.commit:
+        return None
+    deployed = [
+        at
+        for item in facts.deployments
+        if same_commit(str(item.get("commit") or ""), wanted.commit)
+        and (at := instant_or_none(item.get("created_at"))) is not None
+    ]
+    for record in reversed(facts.backups):
+        at = instant_or_none(record.get("restore_point") or record.get("created_at") or record.get("at"))
+        mine = record.get("target") in (None, request.target) and same_commit(commit_of(record), wanted.commit)
+        if not mine or at is None or not record.get("verified") or record.get("branch_id") not in facts.by_id:
+            continue
+        if request.now - at > wanted.newest or any(moment >= at for moment in deployed):
+            return None
+        return {
+            "name": str(record["name"]),
+            "branch_id": str(record["branch_id"]),
+            "at": rfc3339(at),
+            "why": f"the backup {record['name']} was made before it {ago(at, request.now)}, and is verified",
+        }
+    return None
+
+
+def _reason(wanted: Wanted, reasons: Sequence[Mapping[str, str]]) -> str:
+    """Why it is made, for the branch and the log; short, because Neon keeps it with the branch."""
+    rules = list(dict.fromkeys(item["rule"].replace("_", " ") for item in reasons))
+    return f"before deploying {wanted.commit[:40]}: {', '.join(rules)}"
+
+
+def _text(plan: Mapping[str, Any]) -> list[str]:
+    if plan["problems"]:
+        return [f"{item['message']} {item['what_to_do']}" for item in plan["problems"]]
+    lines = [f"A backup is {'needed' if plan['needed'] else 'not needed'} before deploying {plan['commit']}."]
+    lines += [f"- {item['why']}" for item in plan["reasons"]]
+    if plan["found"]:
+        lines.append(f"There is one: {plan['found']['why']}.")
+    return [*lines, *plan["warnings"]]

@@ -1,0 +1,342 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""incident_plan: which interval was lost, what follows from an answer, what an undo would lose, what people read."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import icalendar
+import pytest
+from ansible_collections.rewind.database.plugins.module_utils._incident import calendar, written
+from ansible_collections.rewind.database.plugins.module_utils._incident.watch import BAD, GOOD, UNKNOWN
+from ansible_collections.rewind.database.plugins.module_utils._postgres.comparison import compare
+from ansible_collections.rewind.database.tests.unit.both_ways import BothWays
+from ansible_collections.rewind.database.tests.unit.tools import call_module
+from hypothesis import given
+from hypothesis import strategies as st
+
+Json = dict[str, Any]
+RUN = "20250113T143500Z-restore-4f2a9c"
+USER, LOG = 'public."User"', 'public."Log"'
+
+
+def manifest(**tables: tuple[int, str | None, str | None]) -> Json:
+    """A manifest: by table, rows, newest row and the column that says so. The hash differs where one of them does."""
+    return {
+        "version": 1,
+        "server_version": "17.2",
+        "schema_hash": "a",
+        "migration": None,
+        "sequences": {},
+        "extensions": {},
+        "tables": {
+            f'public."{name}"': {"rows": rows, "newest": newest, "newest_column": column, "hash": f"r:{rows}{newest}"}
+            for name, (rows, newest, column) in tables.items()
+        },
+    }
+
+
+VERIFIED = manifest(User=(100, "2025-01-13T14:24:00Z", "updatedAt"), Log=(10, None, None))
+
+
+def restore(**more: Any) -> Json:
+    """The run of a restore by repoint to 14:25:00, whose writes were fenced at 14:52:10."""
+    plan = {
+        "restore_point": {"utc": "2025-01-13T14:25:00Z", "lsn": None, "backup": None, "kind": "time"},
+        "strategy": {"chosen": "repoint"},
+        "primary": {"branch_id": "br-main", "name": "main"},
+        "undo": {"possible_until": "2025-01-20T14:52:00Z"},
+        "not_restored": ["uploaded files"],
+    }
+    live = manifest(User=(112, "2025-01-13T14:50:00Z", "updatedAt"), Log=(10, None, None))
+    verified = {"branch": {"id": "br-restore", "name": "restore-20250113-142500"}, "manifest": VERIFIED, "live": live}
+    fence = {"phase": "done", "at": "2025-01-13T14:52:11Z", "data": {"at": "2025-01-13T14:52:10Z", "read_only": True}}
+    return {
+        "id": RUN,
+        "verb": "restore",
+        "status": "done",
+        "steps": {
+            "plan": {"phase": "done", "data": {"plan": plan}},
+            "verified": {"phase": "done", "data": verified},
+            "fence_writes": fence,
+            "env": {"phase": "done", "at": "2025-01-13T14:52:20Z", "data": {}},
+            "deploy": {"phase": "done", "at": "2025-01-13T14:53:30Z", "data": {}},
+        },
+        "sections": [{"step": "branch", "started": "2025-01-13T14:35:05Z", "finished": "2025-01-13T14:36:00Z"}],
+        **more,
+    }
+
+
+CUTOVER = {
+    "event": "cutover",
+    "run": RUN,
+    "target": "tracker",
+    "at": "2025-01-13T14:52:20Z",
+    "from_branch_id": "br-main",
+    "to_branch_id": "br-restore",
+}
+SEEN = {
+    "answer": GOOD,
+    "reasons": ["the application was well 3 times in a row"],
+    "looks": 40,
+    "seconds": 600,
+    "started": "2025-01-13T14:55:00Z",
+    "ended": "2025-01-13T15:05:00Z",
+    "events": [{"at": "2025-01-13T14:55:00Z", "text": "Seen well"}],
+}
+
+
+def plan(run: Json | None = None, *, watch: Json | None = None, **more: Any) -> Json:
+    """The plan, through the module."""
+    options: Json = {
+        "restore": restore() if run is None else run,
+        "records": more.pop("records", [CUTOVER]),
+        "watch": watch,
+        **{key: more.pop(key) for key in ("incidents", "comparison", "manifest", "checks", "undone_at") if key in more},
+        "request": {
+            "target": "tracker",
+            "environment": "staging",
+            "now": "2025-01-13T15:05:00Z",
+            "run": "20250113T145500Z-incident-0a1b2c",
+            "watches_errors": True,
+            **more,
+        },
+    }
+    result = call_module("incident_plan", copy.deepcopy(options))
+    assert not result.get("failed"), result["msg"]
+    found: Json = result["plan"]
+    return found
+
+
+def read_calendar(text: str) -> tuple[Any, Any]:
+    """The calendar and its only event, read by a parser that others wrote."""
+    read: Any = icalendar.Calendar.from_ical(text.encode())
+    (event,) = read.walk("VEVENT")
+    return read, event
+
+
+def codes(made: Json) -> list[str]:
+    return [item["code"] for item in made["problems"]]
+
+
+def test_the_interval_lost_ends_where_the_writes_were_fenced() -> None:
+    """Given a fence, then what was lost ends at its instant, exactly; without one at the cutover, and not exactly."""
+    made = plan()
+    assert made["interval_lost"] == {
+        "from": "2025-01-13T14:25:00Z",
+        "to": "2025-01-13T14:52:10Z",
+        "seconds": 1630,
+        "text": "27 min 10 s",
+        "exact": True,
+    }
+    unfenced = restore()
+    del unfenced["steps"]["fence_writes"]
+    # The old application went on writing until the new one was deployed.
+    assert plan(unfenced)["interval_lost"]["to"] == "2025-01-13T14:53:30Z"
+    assert plan(unfenced)["interval_lost"]["exact"] is False
+    in_place = restore()
+    in_place["steps"] = {name: in_place["steps"][name] for name in ("plan", "verified")}
+    in_place["steps"]["plan"]["data"]["plan"]["strategy"]["chosen"] = "in_place"
+    in_place["steps"]["restore"] = {"phase": "done", "at": "2025-01-13T14:52:30Z", "data": {}}
+    found = plan(in_place)
+    assert (found["interval_lost"]["to"], found["interval_lost"]["exact"]) == ("2025-01-13T14:52:20Z", True)
+    assert found["restored"]["branch_id"] == "br-main" and made["restored"]["branch_id"] == "br-restore"
+
+
+def test_the_time_before_the_incident_ends_at_the_restore_point() -> None:
+    """Given a restore point, then the hour before it is what error rates are compared with; an LSN has none."""
+    watch = plan(soak=1800)["watch"]
+    assert (watch["baseline_since"], watch["baseline_until"]) == ("2025-01-13T13:25:00Z", "2025-01-13T14:25:00Z")
+    assert (watch["since"], watch["until"], watch["seconds_left"]) == (CUTOVER["at"], "2025-01-13T15:22:20Z", 1040)
+    run = restore()
+    run["steps"]["plan"]["data"]["plan"]["restore_point"] = {"utc": None, "lsn": "0/1A2B3C4", "kind": "lsn"}
+    made = plan(run)
+    assert made["watch"]["baseline_since"] is None and made["interval_lost"]["text"] == "unknown"
+    assert any("LSN" in warning for warning in made["warnings"])
+    assert "in the time before 2025-01-13 14:52:10 UTC" in made["notice"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("run", "records", "code"),
+    [
+        ({}, [CUTOVER], "no_restore"),
+        (restore(verb="backup"), [CUTOVER], "not_a_restore"),
+        (restore(status="running"), [CUTOVER], "not_done"),
+        (restore(status="failed"), [], "not_done"),
+        (restore(status="undone"), [CUTOVER], "undone"),
+        (restore(), [CUTOVER, {**CUTOVER, "undone": True}], "undone"),
+        (restore(), [CUTOVER, {**CUTOVER, "run": "other", "at": "2025-01-13T15:00:00Z"}], "replaced"),
+    ],
+)
+def test_what_stands_in_the_way_is_said_with_what_to_do(run: Json, records: list[Json], code: str) -> None:
+    """Given a run that is no restore in use, then that is a problem, and the text says what to do."""
+    made = plan(run, records=records)
+    assert codes(made) == [code]
+    assert made["problems"][0]["what_to_do"] in made["text"][0] and made["answer"] is None
+
+
+def test_all_problems_are_said_together() -> None:
+    """Given several things that are wrong, then all are listed."""
+    made = plan(
+        verdict="fine", auto_undo=True, environment="production", organizer="nobody", review_at="2025-01-20 10:00:00"
+    )
+    assert codes(made) == ["verdict_invalid", "not_confirmed", "address_invalid", "review_invalid"]
+    assert "-e confirm=tracker" in made["problems"][1]["what_to_do"]
+    assert codes(plan(auto_undo=True, environment="production", confirm="tracker")) == []
+
+
+def test_each_answer_has_its_consequence() -> None:
+    """Given the three answers, then good closes, bad says undo, and not enough data holds and asks."""
+    assert plan(watch=SEEN)["act"]["what"] == "close"
+    bad = plan(watch={**SEEN, "answer": BAD, "reasons": ["the application was not well 3 times in a row (HTTP 503)"]})
+    assert bad["act"]["what"] == "say_undo"
+    assert "ansible-playbook playbooks/undo.yml -e target=tracker" in bad["next"][0]
+    assert "possible until 2025-01-20 14:52:00 UTC" in bad["next"][0]
+    hold = plan(watch={**SEEN, "answer": UNKNOWN, "reasons": ["the error rate after the restore is not known"]})
+    assert hold["act"]["what"] == "hold" and "-e verdict=good" in hold["next"][0]
+    assert plan(watch={**SEEN, "answer": UNKNOWN}, verdict="good")["act"]["what"] == "close"
+
+
+def test_it_is_taken_back_by_itself_only_below_the_bound() -> None:
+    """Given bad and auto_undo, then it is undone while the rows written are known and few enough, and only then."""
+    bad = {**SEEN, "answer": BAD}
+    now = manifest(User=(103, "2025-01-13T14:58:00Z", "updatedAt"), Log=(10, None, None))
+    known: Json = {"comparison": compare(VERIFIED, now), "manifest": now}
+    (check,) = plan(watch=bad, auto_undo=True, **known)["count_checks"]
+    assert check["query"] == (
+        f"SELECT count(*) AS written FROM {USER} WHERE \"updatedAt\" > '2025-01-13T14:24:00Z'::timestamptz"
+    )
+    known["checks"] = [{**check, "found": [{"written": 3}], "ok": True}]
+    few = plan(watch=bad, auto_undo=True, max_rows_written=3, **known)
+    assert (few["act"]["what"], few["act"]["rows_written"]) == ("undo", 3)
+    many = plan(watch=bad, auto_undo=True, max_rows_written=2, **known)
+    assert many["act"]["what"] == "say_undo" and "up to 3 rows" in many["act"]["why"]
+    assert plan(watch=bad, max_rows_written=3, **known)["act"]["what"] == "say_undo", "nobody asked for it"
+    for unknown in ({}, {**known, "checks": []}):
+        act = plan(watch=bad, auto_undo=True, max_rows_written=10**6, **unknown)["act"]
+        assert act["what"] == "say_undo" and "cannot be said" in act["why"]
+    failed = plan(watch=bad, auto_undo=True, max_rows_written=3, undo_failed="the lock is held", **known)
+    assert failed["act"]["what"] == "say_undo" and "failed: the lock is held" in failed["act"]["why"]
+    nothing = {"comparison": compare(VERIFIED, VERIFIED), "manifest": VERIFIED}
+    assert plan(watch=bad, auto_undo=True, **nothing)["act"]["what"] == "undo"
+
+
+@given(
+    verified=st.integers(0, 50),
+    inserted=st.integers(0, 30),
+    updated=st.integers(0, 30),
+    deleted=st.integers(0, 30),
+    column=st.sampled_from(["updatedAt", "modified_at", "createdAt", None]),
+)
+def test_the_bound_is_never_below_what_was_written(
+    verified: int, inserted: int, updated: int, deleted: int, column: str | None
+) -> None:
+    """Given any writes to a table, then the bound is at least their number, or it is unknown."""
+    deleted = min(deleted, verified)
+    updated = min(updated, verified - deleted)
+    before = manifest(User=(verified, "2025-01-13T14:24:00Z" if verified and column else None, column))
+    after = manifest(User=(verified + inserted - deleted, "x", column))
+    if not inserted and not updated and not deleted:
+        after = before
+    compared = compare(before, after)
+    checks = [{**check, "found": [{"written": inserted + updated}]} for check in written.queries(compared, after)]
+    bound = written.written(compared, after, checks)["rows"]
+    if bound is None:
+        assert column is None or column == "createdAt" or not verified
+    else:
+        assert bound >= inserted + updated + deleted
+        assert bound <= 2 * (inserted + updated) + deleted
+
+
+def test_the_notice_says_the_exact_interval_and_nothing_that_only_we_understand() -> None:
+    """Given a restore, then the draft names both ends, the rows, what was not touched, and how to reach somebody."""
+    notice = plan(watch=SEEN, contact="help@example.com", name="Quest Tracker")["notice"]
+    text = notice["text"]
+    span = "between 2025-01-13 14:25:00 UTC and 2025-01-13 14:52:10 UTC (27 min 10 s)"
+    assert f"Everything that was saved {span} is lost." in text and span in notice["subject"]
+    assert f"- {USER}: 12" in text and "uploaded files" in text and "help@example.com" in text
+    assert text.startswith("At 2025-01-13 14:52:20 UTC we restored the database of Quest Tracker")
+    for word in ("branch", "br-", "cutover", "repoint", RUN):
+        assert word not in text
+    back = plan(watch={**SEEN, "answer": BAD}, undone_at="2025-01-13T15:04:00Z")["notice"]
+    lost = "between 2025-01-13 14:52:20 UTC and 2025-01-13 15:04:00 UTC"
+    assert f"Everything that you saved {lost} is lost." in back["text"] and "is there again" in back["text"]
+
+
+def test_the_messages_say_the_same_and_mention_nobody() -> None:
+    """Given names that mean something elsewhere, then Slack shows them as text, and the JSON is whole."""
+    made = plan(watch=SEEN, name="<!channel> & co", report="/state/x.html")
+    slack = made["messages"]["slack"]
+    assert set(slack) == {"text"} and "<!channel>" not in slack["text"]
+    assert "&lt;!channel&gt; &amp; co" in slack["text"]
+    facts = json.loads(json.dumps(made["messages"]["json"]))
+    assert (facts["event"], facts["answer"], facts["restore"]) == ("rewind.incident", GOOD, RUN)
+    assert facts["interval_lost"]["to"] == "2025-01-13T14:52:10Z" and facts["report"] == "/state/x.html"
+    mail = made["messages"]["mail"]
+    assert "> At 2025-01-13" in mail["body"] and "Report: /state/x.html" in mail["body"]
+
+
+def test_the_timeline_is_in_the_order_of_time() -> None:
+    """Given journal and watch, then restore point, steps, cutover and looks stand one after the other."""
+    made = plan(watch=SEEN)["timeline"]
+    steps = [item["step"] for item in made]
+    assert steps[:4] == ["restore_point", "branch", "last_write", "in_use"] and set(steps[4:]) == {"watch", "seen"}
+    assert [str(item["started"]) for item in made] == sorted(str(item["started"]) for item in made)
+
+
+def test_an_incident_is_closed_once() -> None:
+    """Given a closed one, then there is nothing left to do, unless it is asked for; one that was bad is not over."""
+    closed = {"restore": RUN, "run": "20250113T145500Z-incident-0a1b2c", "answer": GOOD}
+    assert plan(incidents=[closed])["already_done"]["done"]
+    assert not plan(incidents=[closed], again=True)["already_done"]["done"]
+    assert not plan(incidents=[{**closed, "answer": BAD}])["already_done"]["done"]
+    undone = plan(restore(status="undone"), incidents=[{**closed, "answer": "undone"}])
+    assert undone["already_done"]["done"] and undone["problems"] == []
+
+
+def test_the_review_is_a_working_day_that_others_can_read() -> None:
+    """Given a Friday, then two working days later is Tuesday at ten, and a calendar by others reads it."""
+    made = plan(now="2025-01-17T15:05:00Z", attendees=["a@example.com"], organizer="o@example.com", review_minutes=45)
+    assert (made["review"]["at"], made["review"]["until"]) == ("2025-01-21T10:00:00Z", "2025-01-21T10:45:00Z")
+    read, event = read_calendar(made["review"]["calendar"])
+    assert event["DTSTART"].dt == datetime(2025, 1, 21, 10, tzinfo=UTC)
+    assert event["DTEND"].dt - event["DTSTART"].dt == timedelta(minutes=45)
+    assert str(event["UID"]) == f"{RUN}@rewind.database" and str(event["ORGANIZER"]) == "mailto:o@example.com"
+    assert read["VERSION"] == "2.0" and read["PRODID"] and event["DTSTAMP"].dt.tzinfo is not None
+    assert "Lost: what was saved between 2025-01-13 14:25:00 UTC" in str(event["DESCRIPTION"])
+    fixed = plan(review_at="2025-01-20 11:00:00 Europe/Berlin")
+    assert fixed["review"]["at"] == "2025-01-20T10:00:00Z"
+
+
+@given(
+    summary=st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"]), max_size=200),
+    description=st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"]) | st.just("\n"), max_size=400),
+)
+def test_any_text_comes_out_of_the_calendar_as_it_went_in(summary: str, description: str) -> None:
+    """Given any text, then lines are at most 75 octets, ended by CRLF, and a parser by others reads the same text."""
+    event = calendar.Event(
+        uid="x@rewind.database",
+        start=datetime(2025, 1, 21, 10, tzinfo=UTC),
+        minutes=60,
+        summary=summary,
+        description=description,
+        made=datetime(2025, 1, 13, tzinfo=UTC),
+    )
+    text = calendar.calendar(event)
+    lines = text.split("\r\n")
+    assert lines[-1] == "" and all(len(line.encode()) <= 75 and "\n" not in line for line in lines)
+    _calendar, read = read_calendar(text)
+    assert str(read["SUMMARY"]) == summary and str(read["DESCRIPTION"]) == description
+
+
+def test_both_ways_say_the_same(both_ways: BothWays) -> None:
+    """Given a restore, when its plan is made in the controller's process and as a module, then both are equal."""
+    request = {"target": "tracker", "now": "2025-01-13T15:05:00Z", "environment": "staging"}
+    options = {"restore": restore(), "records": [CUTOVER], "request": request}
+    assert both_ways.same("incident_plan", options, check_mode=True)["plan"]["problems"] == []
