@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .._connection import resolve
@@ -18,7 +18,7 @@ from .._options import COOLIFY, NEON, STATE, connection_option
 from .._task import Spec, Task
 from .session import Address, Limits
 
-_TIMEOUTS: dict[str, dict[str, Any]] = {
+TIMEOUTS: dict[str, dict[str, Any]] = {
     "connect_timeout": {"type": "float", "default": Limits.connect},
     "connect_deadline": {"type": "float", "default": Limits.ready},
     "statement_timeout": {"type": "float", "default": Limits.statement},
@@ -26,9 +26,13 @@ _TIMEOUTS: dict[str, dict[str, Any]] = {
 }
 
 
-def access_spec(*, required: bool = True) -> Spec:
-    """The options of a module that connects (documentation fragments neon, coolify, state, connection, postgres)."""
-    return NEON.merge(COOLIFY, STATE, Spec(arguments={**_TIMEOUTS, "connection": connection_option(required=required)}))
+def access_spec(*, required: bool = True, names: Sequence[str] = ("connection",)) -> Spec:
+    """The options of a module that connects (documentation fragments neon, coolify, state, connection, postgres).
+
+    :param names: of the options that say where; more than one where a module reads several branches.
+    """
+    places = {name: connection_option(required=required) for name in names}
+    return NEON.merge(COOLIFY, STATE, Spec(arguments={**TIMEOUTS, **places}))
 
 
 def limits(task: Task) -> Limits:
@@ -40,12 +44,25 @@ def limits(task: Task) -> Limits:
 
 
 class Access:
-    """Resolves the ``connection`` option of one task, as often and in as many ways as it is asked for."""
+    """Resolves a connection option of one task, as often and in as many ways as it is asked for.
 
-    def __init__(self, task: Task) -> None:
+    :param neon: a client that is there already.
+    :param row_value: what reads the base string, where that is read once for many connections.
+    :param name: of the option, where a module has several.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        neon: NeonClient | None = None,
+        row_value: Callable[[str, str, bool], str] | None = None,
+        *,
+        name: str = "connection",
+    ) -> None:
         self._task = task
-        self._neon: NeonClient | None = None
-        self.option: Mapping[str, Any] = task.params["connection"]
+        self._neon = neon
+        self._read = row_value
+        self.option: Mapping[str, Any] = task.params[name]
 
     @property
     def is_past(self) -> bool:
@@ -70,4 +87,6 @@ class Access:
         return self._neon
 
     def _row_value(self) -> Callable[[str, str, bool], str] | None:
-        return row_value(coolify_for(self._task)) if self.option.get("application") else None
+        if not self.option.get("application"):
+            return None
+        return self._read or row_value(coolify_for(self._task))

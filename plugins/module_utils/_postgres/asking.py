@@ -34,20 +34,25 @@ CHECK_OPTIONS: dict[str, dict[str, Any]] = {
     "tls": {"type": "bool", "default": True},
 }
 _NO_SESSIONS: dict[str, Any] = {
-    **dict.fromkeys(("count", "own", "internal_count", "read_only", "xid", "server_started_at", "in_recovery", "at")),
+    **dict.fromkeys(
+        ("count", "matching", "own", "internal_count", "read_only", "xid", "server_started_at", "in_recovery", "at")
+    ),
     "sessions": [],
+    "connections": None,
+    "tls": None,
 }
 
 
-def check_data(task: Task) -> dict[str, Any]:
+def check_data(task: Task, access: Access | None = None) -> dict[str, Any]:
     """Answer checks.
 
+    :param access: how to get to the data, where many tasks share what they know.
     :raises RewindError: with all messages, when the task is to fail with its checks.
     """
     wanted = [checks.Check.of(options) for options in task.params["checks"]]
     point = task.params["restore_point"]
     restore_point = parse_restore_point(point) if point else None
-    access = Access(task)
+    access = access or Access(task)
     address = access.address()
     if isinstance(address, str):
         return {"checks": [], "failed_checks": [], "passed": None, "skipped_reason": address}
@@ -119,22 +124,41 @@ def list_sessions(task: Task) -> dict[str, Any]:
     address = Access(task).address()
     if isinstance(address, str):
         return {**_NO_SESSIONS, "skipped_reason": address}
-    wanted = task.params["expect"]
+    expected = task.params["expect"]
+    since = task.params["since"]
+    wanted = sessions.Wanted(
+        user=task.params["user"],
+        since=rfc3339(parse_instant(since, future=True)) if since else None,
+        reused=task.params["reused"],
+    )
     found: dict[str, Any] = {}
-    for elapsed in clock(task.params["wait_timeout"] if wanted != "any" else 0.0, 0.5):
+    for elapsed in clock(task.params["wait_timeout"] if expected != "any" else 0.0, 0.5):
         # A session that made itself read only could not say what new ones start with.
         with connect(address, limits(task), read_only=False) as session:
-            found = sessions.read_sessions(session, ignore_self=task.params["ignore_self"])
-        others = found["count"] - found["own"]
-        if wanted == "any" or (others > 0) == (wanted == "some"):
+            found = sessions.read_sessions(session, ignore_self=task.params["ignore_self"], wanted=wanted)
+        others = found["matching"]
+        if expected == "any" or (others > 0) == (expected == "some"):
             return found
-        task.progress(f"{others} sessions, waiting for {wanted} ({elapsed:.0f} s)")
-    waited_for = "a session" if wanted == "some" else "the last session to end"
+        task.progress(f"{others} sessions, waiting for {expected} ({elapsed:.0f} s)")
     raise Timeout(
-        f"wait for {waited_for} on {address.place}: there are {others} after {task.params['wait_timeout']:g} s",
+        f"wait for {_awaited(expected, wanted)} on {address.place}: there are {others} after "
+        f"{task.params['wait_timeout']:g} s" + _beside(found),
         partial=found,
         hint="Look at the application's log: it may have no connection, or hold one that it does not use.",
     )
+
+
+def _awaited(expected: str, wanted: sessions.Wanted) -> str:
+    whose = f" of {wanted.user}" if wanted.user else ""
+    if expected == "none":
+        return f"the last session{whose} to end"
+    return f"a new session{whose} since {wanted.since}" if wanted.since else f"a session{whose}"
+
+
+def _beside(found: dict[str, Any]) -> str:
+    """Sessions that are there and do not count: without them the message would contradict what a person sees."""
+    beside = found["count"] - found["matching"] - found["own"]
+    return f" (and {beside} of other roles or from before)" if beside > 0 else ""
 
 
 def set_fence(task: Task) -> dict[str, Any]:

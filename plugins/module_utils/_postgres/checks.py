@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,6 +22,9 @@ KINDS = ("table", "rows", "fresh", "sql", "connect")
 # What a check shows of a query's answer; a check is no export.
 _SHOWN_ROWS = 5
 _FETCHED_ROWS = 1000
+# What a statement says of the data, or of a schema that lacks what is asked for (PostgreSQL's classes of errors, class
+# 22 and parts of 42 and 3F). Anything else, a timeout or a permission, is no answer to a check.
+_ABOUT_DATA = re.compile(r"sqlstate_(?:22\w{3}|42P01|42703|42704|42883|3F000)")
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found."""
+    """What a check found.
+
+    :param answered: whether the data was judged at all; a timeout or a missing permission is no answer.
+    """
 
     name: str
     kind: str
@@ -86,6 +93,7 @@ class Outcome:
     expected: Any
     found: Any
     message: str
+    answered: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -164,6 +172,11 @@ def _unusable(check: Check, table: Table) -> str | None:
         return f"{table.full_name} has no column {check.column}"
     if check.kind == "fresh" and table.columns[str(check.column)] != "instant":
         return f"the column {check.column} of {table.full_name} holds no dates or timestamps"
+    return _hidden(check, table)
+
+
+def _hidden(check: Check, table: Table) -> str | None:
+    """Why this role cannot see what is asked for; that says nothing about the data."""
     if check.kind != "table" and not table.readable:
         return f"this role may not read {table.full_name}"
     if check.kind != "table" and table.filtered:
@@ -181,14 +194,22 @@ def _judge(check: Check, table: Table | str | None, answer: Answer | None, conte
         return Outcome(check.name, check.kind, False, expected, None, str(table))
     reason = _unusable(check, table)
     if reason is not None:
-        return Outcome(check.name, check.kind, False, expected, None, reason)
+        seen = reason != _hidden(check, table)
+        return Outcome(check.name, check.kind, False, expected, None, reason, answered=seen)
     if check.kind == "table":
         return Outcome(check.name, check.kind, True, expected, table.full_name, f"{table.full_name} exists")
     if answer is None or isinstance(answer, DatabaseError):
-        return Outcome(check.name, check.kind, False, expected, None, answer.text if answer else "not answered")
+        return _failed(check, expected, answer)
     if check.kind == "rows":
         return _judge_rows(check, table, int(answer[0]["number"]), context)
     return _judge_fresh(check, table, answer[0]["instant"], expected, context, now)
+
+
+def _failed(check: Check, expected: Any, error: DatabaseError | None) -> Outcome:
+    """A statement that failed: about the data, or no answer."""
+    answered = error is not None and _ABOUT_DATA.fullmatch(error.code) is not None
+    text = error.text if error else "not answered"
+    return Outcome(check.name, check.kind, False, expected, None, text, answered=answered)
 
 
 def _expected(check: Check, context: Context, now: datetime) -> Any:
@@ -256,7 +277,7 @@ def _distance(one: datetime, other: str) -> str:
 
 def _judge_sql(check: Check, answer: Answer | None) -> Outcome:
     if answer is None or isinstance(answer, DatabaseError):
-        return Outcome(check.name, "sql", False, check.expect, None, answer.text if answer else "not answered")
+        return _failed(check, check.expect, answer)
     rows = jsonable(answer)
     result = search(str(check.expect), rows)
     shown = rows[:_SHOWN_ROWS]
@@ -274,6 +295,7 @@ def judge_connect(check: Check, context: Context) -> Outcome:
     expected = {"tls": check.tls, "role": check.role, "ways": ["pooled" if way else "direct" for way in ways]}
     found: dict[str, Any] = {}
     wrong: list[str] = []
+    answered = True
     for way in ways:
         name = "pooled" if way else "direct"
         try:
@@ -281,6 +303,8 @@ def judge_connect(check: Check, context: Context) -> Outcome:
         except (DatabaseError, InvalidInput) as error:
             found[name] = {"error": error.msg}
             wrong.append(f"{name}: {error.msg}")
+            # What may be otherwise a minute later says nothing about the data.
+            answered = answered and not error.retryable
             continue
         if check.tls and not found[name].get("tls"):
             wrong.append(f"{name}: the connection is not encrypted")
@@ -288,7 +312,7 @@ def judge_connect(check: Check, context: Context) -> Outcome:
             wrong.append(f"{name}: connected as {found[name].get('role')}, expected {check.role}")
     roles = sorted({str(way.get("role")) for way in found.values()})
     message = "; ".join(wrong) or f"connected {' and '.join(found)} as {' and '.join(roles)}"
-    return Outcome(check.name, "connect", not wrong, expected, found, message)
+    return Outcome(check.name, "connect", not wrong, expected, found, message, answered=answered)
 
 
 def probe(session: Session) -> dict[str, Any]:

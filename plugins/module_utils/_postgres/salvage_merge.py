@@ -1,0 +1,102 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Three states of a table, merged by key as their rows stream in: the memory used does not grow with the rows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from .._errors import RewindError
+from .salvage_catalog import Table, ordering, select
+from .session import Session
+
+# Without psycopg nothing connects, and connecting says so.
+with contextlib.suppress(ImportError):
+    from psycopg.rows import tuple_row
+
+# A message for each row, as COPY sends them, would cost ten times what the row does.
+FETCHED = 5000
+Values: TypeAlias = "tuple[str | None, ...]"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One row that is not on the old side what it was at the restore point.
+
+    :param base: at the restore point; None where it did not exist then. Likewise on the `old` and on the `new` side.
+    """
+
+    base: Values | None
+    old: Values | None
+    new: Values | None
+
+    @property
+    def kind(self) -> str:
+        """What the old side did to it."""
+        if self.base is None:
+            return "inserted"
+        return "deleted" if self.old is None else "changed"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the new side has come to the same."""
+        return self.old == self.new
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether the new side has changed it too, and differently."""
+        return self.new != self.base and not self.is_there
+
+    @property
+    def row(self) -> Values:
+        """The old side's row, or the one that it deleted."""
+        found = self.old if self.old is not None else self.base
+        if found is None:
+            raise AssertionError("a row that is written down was on the old side or at the restore point")
+        return found
+
+
+def stream(session: Session, table: Table) -> Generator[Values, None, None]:
+    """The rows of a table in the order of their keys, as texts, fetched some thousand at a time."""
+    with session.connection.cursor(name="rewind_salvage", row_factory=tuple_row) as cursor:
+        cursor.itersize = FETCHED
+        cursor.execute(select(table).encode())
+        yield from cursor
+
+
+def _key_of(table: Table) -> Callable[[Values], Any]:
+    places = ordering(table)
+    if len(places) == 1:
+        ((place, whole),) = places
+        return (lambda row: int(row[place] or 0)) if whole else (lambda row: row[place])
+    return lambda row: tuple(int(row[place] or 0) if whole else row[place] for place, whole in places)
+
+
+def merge(table: Table, base: Iterable[Values], old: Iterable[Values], new: Iterable[Values]) -> Iterator[Change]:
+    """What the old side did since the restore point, in the order of the keys."""
+    key_of = _key_of(table)
+    sides = [iter(base), iter(old), iter(new)]
+    heads: list[Values | None] = [next(side, None) for side in sides]
+    keys: list[Any] = [None if head is None else key_of(head) for head in heads]
+    while heads[0] is not None or heads[1] is not None:
+        lowest = min(key for key, head in zip(keys, heads, strict=True) if head is not None)
+        row: list[Values | None] = [None, None, None]
+        for number, side in enumerate(sides):
+            if heads[number] is not None and keys[number] == lowest:
+                row[number] = heads[number]
+                heads[number] = following = next(side, None)
+                keys[number] = after = None if following is None else key_of(following)
+                # A server that orders otherwise than Python would make for wrong statements.
+                if after is not None and after <= lowest:
+                    raise RewindError(
+                        f"compare {table.full_name}: its rows do not come in the order of their keys",
+                        code="internal_error",
+                        hint="This is a fault of the module; report it with the types of the key's columns.",
+                    )
+        if row[0] != row[1]:
+            yield Change(*row)

@@ -1,0 +1,55 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Salvages of real databases: three states are made, compared, and the file is applied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from ansible_collections.rewind.database.plugins.module_utils._postgres import salvage
+from ansible_collections.rewind.database.plugins.module_utils._postgres.salvage_file import (
+    put_together,
+    sections_beside,
+)
+from ansible_collections.rewind.database.plugins.module_utils._postgres.salvaging import header
+from ansible_collections.rewind.database.plugins.module_utils._postgres.session import Limits
+from ansible_collections.rewind.database.tests.unit.postgres_cluster import Cluster
+from ansible_collections.rewind.database.tests.unit.postgres_world import address
+
+Json = dict[str, Any]
+
+
+def run(cluster: Cluster, path: Path, base: str, old: str, new: str) -> Json:
+    """A salvage of three databases; what it found."""
+    sides = salvage.Sides(*(address(cluster, name) for name in (base, old, new)))
+    with sections_beside(path) as sections:
+        found = salvage.take(sides, sections, Limits(statement=60), lambda _line: None).as_dict()
+        put_together(sections, header(["A test"], found, path), path)
+    return found
+
+
+def apply(cluster: Cluster, database: str, path: Path) -> None:
+    """As psql does: one string, in its own session with the settings of somebody else."""
+    with psycopg.connect(cluster.uri(database), autocommit=True) as connection:
+        connection.execute("SET datestyle = 'German'; SET timezone = 'Asia/Kolkata'; SET intervalstyle = 'iso_8601'")
+        connection.execute(path.read_bytes())
+
+
+def three(cluster: Cluster, schema: str, old: str = "", new: str = "") -> tuple[str, str, str]:
+    """A database and two copies of it, each with a script of its own."""
+    base = cluster.create_database(schema)
+    sides = cluster.copy(base), cluster.copy(base)
+    for side, script in zip(sides, (old, new), strict=True):
+        if script:
+            with cluster.connect(side) as connection:
+                connection.execute(script.encode())
+    return base, *sides
+
+
+def ask(cluster: Cluster, database: str, query: str) -> list[Any]:
+    with cluster.connect(database) as connection:
+        return [row[0] for row in connection.execute(query.encode()).fetchall()]
