@@ -10,10 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.rewind.database.plugins.module_utils._errors import InvalidInput
 from ansible_collections.rewind.database.plugins.module_utils._report import facts, view
 from ansible_collections.rewind.database.plugins.module_utils._report_parts import ESCAPES
-from ansible_collections.rewind.database.plugins.module_utils._state import file_name, state_dir
 
 
 def report_view(
@@ -36,21 +34,6 @@ def report_facts(data: object, objectives: Mapping[str, Any] | None = None) -> d
     return facts(_facts_of(data), objectives)
 
 
-def report_paths(data: object, directory: str | None = None) -> dict[str, str]:
-    """Where the report of a run lies: its folder, and its three files.
-
-    :raises AnsibleFilterError: when the run or the target has no name.
-    """
-    given = _facts_of(data)
-    try:
-        folder = state_dir(directory or None) / "reports" / file_name(str(given.get("target") or ""))
-        run = file_name(str(given.get("run") or ""))
-    except InvalidInput as error:
-        raise AnsibleFilterError(error.msg) from None
-    paths = {form: str(folder / f"{run}.{form}") for form in ("html", "json", "md")}
-    return {"folder": str(folder), **paths}
-
-
 def _facts_of(data: object) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
         raise AnsibleFilterError("show the report: its data must be a dictionary")
@@ -61,4 +44,4 @@ class FilterModule:
     """What Ansible asks for."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"report_view": report_view, "report_facts": report_facts, "report_paths": report_paths}
+        return {"report_view": report_view, "report_facts": report_facts}

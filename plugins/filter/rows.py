@@ -11,37 +11,55 @@ from typing import Any
 
 
 def rows_moved_to(
-    rows: Iterable[Mapping[str, Any]], project_id: str, branch_id: str, application: str, with_flags: bool = False
+    rows: Iterable[Mapping[str, Any]],
+    project_id: str,
+    branch_id: str,
+    application: str,
+    with_flags: bool = False,
+    expect: bool = False,
 ) -> list[dict[str, Any]]:
     """The rows pointed to another branch; only the host of each string changes.
 
     :param rows: of a plan, or as `rows_as_before` made them, where the connection says whether it is pooled.
     :param with_flags: give the build-time flag back too. Without it the flag is dropped, because a build-time variable
         that changes makes Coolify rebuild the image (facts of `ConfigurationDiffer`, Coolify 4.1.0 and newer).
+    :param expect: each row must still hold what the plan was made from (rule 21). One that was moved already, or that
+        nobody can read, has nothing to compare.
     """
-    return [_moved(row, project_id, branch_id, application, with_flags) for row in rows]
+    return [_moved(row, project_id, branch_id, application, with_flags, expect) for row in rows]
 
 
 def _moved(
-    row: Mapping[str, Any], project_id: str, branch_id: str, application: str, with_flags: bool
+    row: Mapping[str, Any], project_id: str, branch_id: str, application: str, with_flags: bool, expect: bool
 ) -> dict[str, Any]:
     key, is_preview = row["key"], bool(row.get("is_preview"))
+    base = _supplied(row) or {"application": application, "env_key": key, "is_preview": is_preview}
     moved: dict[str, Any] = {
         "key": key,
         "is_preview": is_preview,
-        "connection": {
-            "project_id": project_id,
-            "branch_id": branch_id,
-            "application": application,
-            "env_key": key,
-            "is_preview": is_preview,
-            "pooled": _is_pooled(row),
-        },
+        "connection": {"project_id": project_id, "branch_id": branch_id, "pooled": _is_pooled(row), **base},
+        **_unlocked(row),
     }
     if row.get("is_buildtime"):
         # Left out, a flag stays as it is: of another application's row it is not known, and could not be given back.
         moved["is_buildtime"] = with_flags
+    if expect and row.get("hash") and not row.get("moved") and row.get("readable") is not False:
+        moved["expected_hash"] = row["hash"]
     return moved
+
+
+def _supplied(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The base of a row whose string a person has supplied: what was read of it, and where its password is."""
+    known = row if row.get("password_env") else row.get("connection") or {}
+    if not known.get("password_env"):
+        return None
+    return {"template": known["template"], "password_env": known["password_env"]}
+
+
+def _unlocked(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row that cannot be read may be written: the person who supplied its string has it elsewhere."""
+    locked = row.get("overwrite_locked") or (row.get("password_env") and row.get("readable") is False)
+    return {"overwrite_locked": True} if locked else {}
 
 
 def _is_pooled(row: Mapping[str, Any]) -> bool:
@@ -59,15 +77,36 @@ def rows_as_before(
 def _as_before(row: Mapping[str, Any], project_id: str, branch_id: str, application: str) -> dict[str, Any]:
     connection: dict[str, Any] = {"project_id": project_id, "branch_id": branch_id, "pooled": bool(row.get("pooled"))}
     if row.get("template"):
-        connection["template"] = row["template"]
+        connection.update(_supplied(row) or {"template": row["template"]})
     else:
         connection.update(application=application, env_key=row["key"], is_preview=bool(row.get("is_preview")))
     flags = {name: value for name, value in (row.get("flags") or {}).items() if value is not None}
-    return {"key": row["key"], "is_preview": bool(row.get("is_preview")), "connection": connection, **flags}
+    identity = {"key": row["key"], "is_preview": bool(row.get("is_preview"))}
+    return {**identity, "connection": connection, **flags, **_unlocked(row)}
+
+
+def rehearsed(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What came of logging in with each row's rebuilt string, as `restore_plan` takes it.
+
+    :param results: of a loop of postgres_check over the rows. One that was skipped was not tried.
+    """
+    found = []
+    for result in results:
+        row = result.get("item") or {}
+        wrong = "; ".join(str(check.get("message")) for check in result.get("failed_checks") or ())
+        found.append(
+            {
+                "key": row.get("key"),
+                "is_preview": bool(row.get("is_preview")),
+                "ok": None if result.get("skipped") else result.get("passed") is True,
+                "message": wrong or ("" if result.get("passed") else str(result.get("msg") or "")),
+            }
+        )
+    return found
 
 
 class FilterModule:
     """What Ansible asks for."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"rows_moved_to": rows_moved_to, "rows_as_before": rows_as_before}
+        return {"rows_moved_to": rows_moved_to, "rows_as_before": rows_as_before, "rehearsed": rehearsed}
