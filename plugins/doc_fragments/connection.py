@@ -56,8 +56,9 @@ options:
         type: str
       password_env:
         description:
-          - The name of an environment variable that holds the password for O(connection.template). Without it the
-            password is read from Neon.
+          - The name of an environment variable that holds the password for O(connection.template), alone
+            or in a whole connection string of the same role and database. Without it the password is read from Neon.
+          - Of a whole string the password is used where the string leads, and elsewhere where Neon reveals none.
         type: str
       at:
         description:

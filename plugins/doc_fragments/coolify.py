@@ -22,6 +22,16 @@ options:
       - Without this option the host variable C(rewind_coolify_api_url) is used, then the environment variable
         E(COOLIFY_API_URL).
     type: str
+  coolify_requests_per_minute:
+    description:
+      - How many requests the service allows in a minute. Coolify allows a user 200, unless its setting
+        E(API_RATE_LIMIT) says otherwise.
+      - Kept to, with a margin, by all processes of this user on this machine together - a request that does not fit
+        yet waits. V(0) sends at once and leaves it to the service to refuse.
+      - Without this option the host variable C(rewind_coolify_requests_per_minute) is used, then the environment
+        variable E(REWIND_COOLIFY_REQUESTS_PER_MINUTE).
+    type: int
+    default: 200
   ca_path:
     description:
       - A file with the certificates of the authorities to trust, instead of those of the system.

@@ -23,6 +23,15 @@ options:
         E(NEON_API_URL).
     type: str
     default: https://console.neon.tech/api/v2
+  neon_requests_per_minute:
+    description:
+      - How many requests the service allows in a minute. Neon allows an account 700.
+      - Kept to, with a margin, by all processes of this user on this machine together - a request that does not fit
+        yet waits. V(0) sends at once and leaves it to the service to refuse.
+      - Without this option the host variable C(rewind_neon_requests_per_minute) is used, then the environment
+        variable E(REWIND_NEON_REQUESTS_PER_MINUTE).
+    type: int
+    default: 700
   ca_path:
     description:
       - A file with the certificates of the authorities to trust, instead of those of the system.

@@ -41,10 +41,14 @@ def says_json(headers: Mapping[str, str]) -> bool:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that ``Retry-After`` asks for (a number or an HTTP date, RFC 9110), never negative; else None."""
+    """The seconds that ``Retry-After`` asks for (a number or an HTTP date, RFC 9110), never negative; else None.
+
+    Sentry says instead when its next window begins: ``X-Sentry-Rate-Limit-Reset``, in seconds since 1970
+    (https://docs.sentry.io/api/ratelimits/).
+    """
     text = headers.get("retry-after", "").strip()
     if not text:
-        return None
+        return _window_begins(headers.get("x-sentry-rate-limit-reset", "").strip())
     try:
         return max(0.0, float(text))
     except ValueError:
@@ -55,13 +59,23 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
+def _window_begins(text: str) -> float | None:
+    try:
+        return max(0.0, float(text) - time.time())
+    except ValueError:
+        return None
+
+
 def error_text(body: Any) -> str:
     """What an API says about an error, in one line of at most 400 characters.
 
-    Neon: ``{code, message}``. Coolify: ``{message, errors}`` or ``{error}``. Anything else: its beginning, no tags.
+    Neon: ``{code, message}``. Coolify: ``{message, errors}`` or ``{error}``. Sentry: ``{detail}``, a text or an object
+    with a message. Anything else: its beginning, no tags.
     """
     if isinstance(body, Mapping):
-        text = str(body.get("message") or body.get("error") or "")
+        detail = body.get("detail")
+        said = detail.get("message") if isinstance(detail, Mapping) else detail
+        text = str(body.get("message") or body.get("error") or said or "")
         details = body.get("errors")
         if isinstance(details, Mapping):
             listed = "; ".join(f"{field}: {_joined(reasons)}" for field, reasons in details.items())

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the modules run_journal, run_lock and run_record do, from a task's options to its result.
+"""What the modules run_journal, run_lock, run_record and run_report do, from a task's options to its result.
 
 They keep the controller's own books: none of them changes a target, so none reports a change, and none writes in check
 mode.
@@ -10,22 +10,34 @@ mode.
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from . import _records
-from ._errors import InvalidInput
+from . import _records, _undoing
+from ._errors import InvalidInput, Refused, RewindError
 from ._journal import Journal, Run, new_run_id, verb_of
-from ._lock import Locks
+from ._lock import Lock, Locks
 from ._process import playbook_owner
 from ._records import search
 from ._secrets import Masker
-from ._state import Guard, state_dir
+from ._state import Guard, file_name, state_dir, write_file
 from ._task import Task
-from ._time import epoch, rfc3339, utc_now
+from ._time import duration, epoch, rfc3339, utc_now
+from ._waiter import Deadline
 
+# Seconds between two looks at a lock that is waited for.
+_QUEUE_POLL = 0.25
 # Secrets that may be in this process's environment must not get into a file by way of an error's text.
-_SECRET_VARIABLES = ("NEON_API_KEY", "COOLIFY_ACCESS_TOKEN", "PGPASSWORD")
+_SECRET_VARIABLES = (
+    "NEON_API_KEY",
+    "COOLIFY_ACCESS_TOKEN",
+    "PGPASSWORD",
+    "SENTRY_AUTH_TOKEN",
+    "REWIND_SMTP_PASSWORD",
+)
 
 
 def _guard() -> Guard:
@@ -36,9 +48,10 @@ def journal(task: Task) -> dict[str, Any]:
     """Start, write, read or end a run's journal."""
     params = task.params
     guard = _guard()
-    book = Journal(state_dir(params["state_dir"]), params["target"], write=not task.check_mode, guard=guard)
+    root = state_dir(params["state_dir"])
+    book = Journal(root, params["target"], write=not task.check_mode, guard=guard)
     action = params["action"]
-    run = _ACTIONS[action](book, params) if action != "unfinished" else None
+    run = _to_undo(root, book, params) if action == "to_undo" else _ACTIONS[action](book, params)
     if guard.masked:
         task.warn(f"{guard.masked} value(s) that look like secrets were masked in the journal.")
     if run is not None and run.torn:
@@ -51,6 +64,7 @@ def journal(task: Task) -> dict[str, Any]:
         "at": rfc3339(now),
         "epoch": epoch(now),
         "unfinished": [other.as_dict() for other in others if other.id != params["run"]],
+        "runs": [item.brief() for item in book.runs(params["verb"])] if action == "list" else [],
     }
 
 
@@ -89,17 +103,43 @@ def _read(book: Journal, params: dict[str, Any]) -> Run | None:
     return run
 
 
+def _reopen(book: Journal, params: dict[str, Any]) -> Run:
+    return book.reopen(params["run"], data=params["data"])
+
+
+def _to_undo(root: Path, book: Journal, params: dict[str, Any]) -> Run:
+    try:
+        return _undoing.choose(book.target, book.runs(), _records.read(root, "catalogue")[0], params["run"])
+    except RewindError as error:
+        # Whoever looks for a run in vain looks, more often than not, in the wrong folder.
+        error.hint = f"{error.hint} The journals of {book.target}: {book.folder}"
+        raise
+
+
+def _no_run(_book: Journal, _params: dict[str, Any]) -> None:
+    return None
+
+
 def _step(params: dict[str, Any]) -> str:
     if not params["step"]:
         raise InvalidInput(f"write to the journal of run {params['run']}: no step is given", hint="Set step.")
     return str(params["step"])
 
 
-_ACTIONS = {"start": _start, "enter": _enter, "append": _append, "finish": _finish, "read": _read}
+_ACTIONS: dict[str, Callable[[Journal, dict[str, Any]], Run | None]] = {
+    "start": _start,
+    "enter": _enter,
+    "append": _append,
+    "finish": _finish,
+    "reopen": _reopen,
+    "read": _read,
+    "unfinished": _no_run,
+    "list": _no_run,
+}
 
 
 def lock(task: Task) -> dict[str, Any]:
-    """Take, release or list locks."""
+    """Take, keep, release or list locks."""
     params = task.params
     locks = Locks(state_dir(params["state_dir"]), playbook_owner(), write=not task.check_mode)
     run = params["run"]
@@ -107,11 +147,13 @@ def lock(task: Task) -> dict[str, Any]:
         found = locks.listed()
     elif params["action"] == "release":
         found = locks.release(run, params["names"])
+    elif params["action"] == "keep":
+        found = locks.keep(run, params["stuck_run"] or run, params["names"])
     else:
         if run is None and params["verb"] is None:
             raise InvalidInput("take locks: neither run nor verb is given", hint="Set one of them.")
         run = run or new_run_id(params["verb"])
-        found = locks.take(params["names"], run, params["target"] or "", break_run=params["break_lock"] or None)
+        found = _take(locks, task, run)
     conflicts = [item for item in found if item.run != run] if params["action"] == "take" else []
     if conflicts:
         task.warn(f"Another run holds {', '.join(f'{item.name} ({item.who})' for item in conflicts)}.")
@@ -120,6 +162,36 @@ def lock(task: Task) -> dict[str, Any]:
         "locks": [item.as_dict() for item in found],
         "conflicts": [item.as_dict() for item in conflicts],
     }
+
+
+def _take(locks: Locks, task: Task, run: str) -> list[Lock]:
+    """Take locks, and wait for those that other targets of this ansible-playbook hold, as long as ``wait_timeout``."""
+    params = task.params
+    deadline = Deadline(params["wait_timeout"])
+    while True:
+        try:
+            return locks.take(
+                params["names"],
+                run,
+                params["target"] or "",
+                break_run=params["break_lock"] or None,
+                stuck_run=params["stuck_run"] or None,
+            )
+        except Refused as error:
+            others = locks.others(params["names"], run)
+            mine = all(locks.is_sibling(lock) for lock in others)
+            if error.code != "locked_by_run" or not params["wait_timeout"] or not mine:
+                raise
+            if deadline.passed:
+                raise Refused(
+                    f"{error.text}; it was waited for during {duration(params['wait_timeout'])}",
+                    code="queue_timeout",
+                    hint="Name fewer targets of one project at once, or wait longer.",
+                ) from None
+            # It may have been released just now.
+            for lock in others[:1]:
+                task.progress(f"waiting until {lock.target or lock.run} is done with {lock.name}")
+        deadline.sleep(_QUEUE_POLL)
 
 
 def record(task: Task) -> dict[str, Any]:
@@ -139,3 +211,31 @@ def record(task: Task) -> dict[str, Any]:
         task.warn(f"The log {params['log']} has lines that are not whole: {', '.join(map(str, torn))}.")
     answer = search(params["query"], found) if params["query"] else found
     return {"record": written, "records": answer, "log_file": str(_records.path_of(root, params["log"]))}
+
+
+def report(task: Task) -> dict[str, Any]:
+    """Write the report of a run in its three forms."""
+    params = task.params
+    guard = _guard()
+    folder = state_dir(params["state_dir"]) / "reports" / file_name(params["target"])
+    name = file_name(params["run"])
+    facts = json.dumps(guard.clean(params["facts"]), ensure_ascii=False, indent=2) + "\n"
+    texts = {"html": guard.clean(params["html"]), "json": facts, "md": guard.clean(params["markdown"])}
+    others = {file_name(other): guard.clean(text) for other, text in params["files"].items()}
+    if taken := sorted(others.keys() & texts.keys()):
+        raise InvalidInput(
+            f"write the report: {taken[0]} is one of its own three forms", hint="Give the file another name."
+        )
+    if guard.masked:
+        task.warn(f"{guard.masked} value(s) that look like secrets were masked in the report.")
+    paths = {form: folder / f"{name}.{form}" for form in (*texts, *others)}
+    if not task.check_mode:
+        for form, text in {**texts, **others}.items():
+            write_file(paths[form], text)
+    return {
+        "report": {
+            "written": not task.check_mode,
+            **{form: str(paths[form]) for form in texts},
+            "files": {form: str(paths[form]) for form in others},
+        }
+    }

@@ -11,11 +11,12 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ._errors import ApiError, InvalidInput, NotFound, RewindError
+from ._errors import ApiError, InvalidInput, NotFound
 from ._neon.client import NeonClient
 from ._neon.tree import direct_host, pooler_host
-from ._predicted import is_predicted
+from ._predicted import is_predicted, not_made_yet
 from ._secrets import keyed_hash
+from ._state import state_dir
 from ._task import Task
 from ._time import parse_instant, parse_lsn, rfc3339
 from ._uri import ConnectionUri, parse_uri
@@ -73,11 +74,7 @@ class ConnectionString:
 
     def _known(self) -> ConnectionUri:
         if self.uri is None:
-            raise RewindError(
-                f"connect to branch {self.branch_id}: it does not exist yet",
-                code="predicted_id",
-                hint="It comes from a task that ran in check mode.",
-            )
+            raise not_made_yet(f"connect to branch {self.branch_id}: it does not exist yet")
         return self.uri
 
 
@@ -94,7 +91,7 @@ def resolve(
 
 def hash_of(value: str, task: Task) -> str:
     """The keyed hash by which a connection string is shown and compared."""
-    return keyed_hash(value, task.params.get("state_dir"), write=not task.check_mode)
+    return keyed_hash(value, state_dir(task.params.get("state_dir")), write=not task.check_mode)
 
 
 def describe(uri: ConnectionUri, task: Task) -> Json:
@@ -212,7 +209,7 @@ class _Resolver:
                 f"not for {role} and {database}",
                 hint="Leave role and database out where application or template is given.",
             )
-        password = self._password_from_environment()
+        password = self._password_from_environment(base, told)
         return base.moved(
             host=told.host,
             port=told.port,
@@ -220,7 +217,12 @@ class _Resolver:
             endpoint_id=endpoint_id,
         )
 
-    def _password_from_environment(self) -> str | None:
+    def _password_from_environment(self, base: ConnectionUri, told: ConnectionUri) -> str | None:
+        """The password that a variable holds, alone or in a whole connection string.
+
+        A whole string is the application's of one compute: to another one, whose password Neon may have made anew
+        (a child of a protected branch), Neon's goes before it.
+        """
         name = self.option.get("password_env")
         if not name:
             return None
@@ -229,7 +231,21 @@ class _Resolver:
             raise InvalidInput(
                 f"read the password from the environment: {name} is not set", hint=f"Export {name}, or leave it out."
             )
-        return self.task.secret(value)
+        self.task.secret(value)
+        if "://" not in value:
+            return value
+        supplied = parse_uri(value, f"the environment variable {name}")
+        for secret in (supplied.password, supplied.raw_password):
+            if secret:
+                self.task.secret(secret)
+        if (supplied.user, supplied.database) != (base.user, base.database):
+            raise InvalidInput(
+                f"use the environment variable {name}: its string is for role {supplied.user} and database "
+                f"{supplied.database}, not for {base.user} and {base.database}",
+                hint="Export the string of this application.",
+            )
+        leads_there = direct_host(supplied.host) == direct_host(told.host)
+        return supplied.password if leads_there or told.password is None else told.password
 
     # Where it leads
 

@@ -10,12 +10,14 @@ after 423 and 503, which say that nothing was done. 429 says the same in both AP
 
 from __future__ import annotations
 
+import contextlib
 import json as jsonlib
 import random
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from . import _waiter
 from ._answers import Reply, error_text, expected, query_value, retry_after, says_json
 from ._errors import (
     ApiError,
@@ -27,6 +29,7 @@ from ._errors import (
     UnknownOutcome,
     Unreachable,
 )
+from ._pace import shared
 from ._predicted import predicted_in
 from ._service import SERVICES, Service, checked_proxy, checked_url, headers, verify
 from ._task import Task
@@ -46,6 +49,10 @@ READ_ATTEMPTS = 6
 # Neither API documents a longer pause; a proxy in between might send nonsense.
 LONGEST_RETRY_AFTER = 120.0
 LONGEST_CONNECT = 15.0
+# A shorter wait for one's turn is not worth a line.
+QUIET_TURN = 3.0
+# A whole window of either API's limit, and some.
+LONGEST_TURN = 90.0
 
 
 def open_transport(**options: Any) -> httpx.BaseTransport:
@@ -60,6 +67,8 @@ class Api:
     :param timeout: seconds for connecting and for each pause of the answer.
     :param service: ``neon`` or ``coolify``.
     :param deadline: when to stop waiting out 423, 429 and 503.
+    :param per_minute: how many requests the service allows; kept to together with all processes of this user on this
+        machine. 0 for no limit.
     """
 
     def __init__(
@@ -73,6 +82,7 @@ class Api:
         proxy: str | None = None,
         timeout: float = 30.0,
         deadline: Deadline | None = None,
+        per_minute: int = 0,
     ) -> None:
         self.service = SERVICES[service]
         self.base_url = checked_url(base_url, self.service, task)
@@ -81,12 +91,29 @@ class Api:
         # Every write that was sent, for tests and reports: (method, path).
         self.writes: list[tuple[str, str]] = []
         self._timeout = timeout
+        self._pace = shared(service, self.base_url, per_minute) if per_minute > 0 else None
         self._random = random.Random(f"{service} {base_url}")
         require_httpx()
         self._headers = headers(self.service, token, task)
         self._proxy = checked_proxy(proxy, task)
         self._ca_path = ca_path
         self._opened: httpx.Client | None = None
+
+    @classmethod
+    def of(cls, task: Task, service: str, *, base_url: str, token: str | None, deadline: Deadline) -> Api:
+        """With the options that the clients of all services share (fragments ``neon``, ``coolify``, ``sentry``)."""
+        params = task.params
+        return cls(
+            base_url=base_url,
+            token=token,
+            ca_path=params.get("ca_path"),
+            proxy=params.get("proxy"),
+            timeout=params["request_timeout"],
+            task=task,
+            service=service,
+            deadline=deadline,
+            per_minute=params.get(f"{service}_requests_per_minute") or 0,
+        )
 
     def get(self, path: str, **options: Any) -> Reply:
         return self.request("GET", path, **options)
@@ -242,13 +269,52 @@ class Api:
                 )
             raise failure
 
+    def _wait_for_turn(self, doing: str) -> None:
+        """Keep to the limit of the service, together with everybody here."""
+        if self._pace is None:
+            return
+        # The limit is a window: after a burst nobody is let through for a minute, which is no fault of a short step.
+        longest = max(self.deadline.left(), LONGEST_TURN)
+        try:
+            seconds = self._pace.reserve(longest)
+        except OSError as error:
+            self.task.warn(
+                f"The limit of {self.service.name} cannot be kept to together with other processes: {error}."
+            )
+            self._pace = None
+            return
+        if seconds > longest:
+            raise ApiError(
+                f"{doing}: other requests to {self.service.name} come first, and its limit lets this one through in "
+                f"{seconds:.0f} s, which is after the deadline",
+                code="rate_limited",
+                retryable=True,
+                hint="Run again with fewer forks, or later.",
+            )
+        if seconds > QUIET_TURN:
+            self.task.progress(f"{doing}: waiting {seconds:.0f} s, to stay within the limit of {self.service.name}")
+        if seconds > 0:
+            _waiter.CLOCK.sleep(seconds)
+
+    def _note_refusal(self, response: httpx.Response) -> None:
+        """Somebody else may have used up the limit: nobody here needs to ask before it is over."""
+        asked = retry_after(response.headers)
+        if self._pace is None or response.status_code != 429 or asked is None:
+            return
+        # Coolify's other 429, a full queue of deployments, concerns no other request.
+        if response.headers.get("x-ratelimit-remaining") == "0":
+            with contextlib.suppress(OSError):
+                self._pace.fill(asked)
+
     def _send(self, request: httpx.Request, doing: str) -> Reply:
+        self._wait_for_turn(doing)
         try:
             response = self._client.send(request)
         except httpx.UnsupportedProtocol as error:
             raise InvalidInput(f"{doing}: {error}", hint=f"Check {self.service.url_option}.") from None
         except httpx.DecodingError:
             raise _Malformed(0, None) from None
+        self._note_refusal(response)
         request_id = response.headers.get("x-request-id")
         body: Any = None
         if response.content:

@@ -27,6 +27,22 @@ PHASES = ("intent", "done", "failed", "undone")
 # How a run can end. A stuck one is over for its process, but not for the people: it counts as unfinished.
 STATUSES = ("done", "failed", "undone", "stuck")
 RUN_STEP = "run"
+# The steps of a cutover that change what the application uses, or may: from the first of them on there is something to
+# take back. One whose outcome is not known counts.
+CUTOVER_STEPS = ("pause_auto_deploy", "fence_writes", "env", "unprotect", "restore", "finalize")
+# The steps of a promotion that change what a person sees of the branches, beside the cutover inside of it.
+PROMOTION_STEPS = (
+    "schedule_new",
+    "schedule_old",
+    "schedule_default",
+    "rename_old",
+    "rename_new",
+    "make_default",
+    "protect_new",
+    "unprotect_new",
+    "unprotect_old",
+    "unprotect_default",
+)
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-(?P<verb>[a-z][a-z0-9_]*)-[0-9a-f]{6}", re.ASCII)
 _VERB = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
@@ -104,6 +120,17 @@ class Run:
     def is_unfinished(self) -> bool:
         return self.status in ("running", "stuck")
 
+    @property
+    def cutover_begun(self) -> bool:
+        """Whether it has begun to make the application use other data, and says from what."""
+        planned = self.steps.get("plan")
+        return planned is not None and "plan" in planned.data and any(step in self.steps for step in CUTOVER_STEPS)
+
+    @property
+    def promotion_begun(self) -> bool:
+        """Whether it has begun to move names or flags from one primary to another."""
+        return self.verb == "promote" and any(step in self.steps for step in PROMOTION_STEPS)
+
     def undo(self) -> list[dict[str, Any]]:
         """What would take this run back, last step first. A step without an outcome is there too."""
         # An outcome that is not known may be that it was done.
@@ -138,10 +165,28 @@ class Run:
             "finished_at": self.finished_at,
             "resumed": self.resumed,
             "status": self.status,
+            "cutover_begun": self.cutover_begun,
+            "promotion_begun": self.promotion_begun,
             "steps": {name: step.as_dict() for name, step in self.steps.items()},
             "sections": self.sections(),
             "undo": self.undo(),
             "torn": self.torn,
+        }
+
+    def brief(self) -> dict[str, Any]:
+        """What a list of many runs says of each: when, how it ended, by which strategy, and how long its steps took."""
+        planned = self.steps.get("plan")
+        plan = planned.data.get("plan") if planned is not None else None
+        timing = ("phase", "began_at", "at", "seconds")
+        return {
+            "id": self.id,
+            "verb": self.verb,
+            "status": self.status,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "resumed": self.resumed,
+            "strategy": ((plan or {}).get("strategy") or {}).get("chosen"),
+            "steps": {name: {key: getattr(step, key) for key in timing} for name, step in self.steps.items()},
         }
 
 
@@ -237,6 +282,25 @@ class Journal:
             self._leave(found)
         phase = "done" if status == "done" else "undone" if status == "undone" else "failed"
         fields = {"step": RUN_STEP, "phase": phase, "error": error, "data": {**dict(data or {}), "status": status}}
+        return self._folded(run, self._append(run, fields))
+
+    def reopen(self, run: str, *, data: Mapping[str, Any] | None = None) -> Run:
+        """Make a run that has ended unfinished again, before it is taken back: a kill in between is then found.
+
+        One that has no end yet, or is stuck, is unfinished as it is, and stays what it is.
+
+        :raises Refused: when it was taken back already.
+        """
+        found = self.read(run)
+        if found.is_unfinished and found.entries:
+            return found
+        if found.status == "undone":
+            raise Refused(
+                f"take back run {run}: that was done already, at {found.finished_at}",
+                code="already_undone",
+                hint="Nothing is left to do for this run.",
+            )
+        fields = {"step": RUN_STEP, "phase": "intent", "data": {**dict(data or {}), "reopened": True}}
         return self._folded(run, self._append(run, fields))
 
     def read(self, run: str) -> Run:

@@ -65,6 +65,17 @@ def journalled(run: RunFunction) -> RunFunction:
     return run_and_record
 
 
+def step_appender(task: Task, suffix: str) -> Callable[..., Any]:
+    """What writes the phases of one of several steps of a task, named after the journal's step and this suffix.
+
+    Nothing is written in check mode, or without the option ``journal``.
+    """
+    wanted = task.params.get("journal")
+    if not wanted or task.check_mode:
+        return lambda phase, **fields: None
+    return _appender(task, {**wanted, "step": f"{wanted['step']}_{suffix}"})
+
+
 def _appender(task: Task, wanted: dict[str, Any]) -> Callable[..., Any]:
     root = state_dir(task.params.get("state_dir"))
     path = find(root, wanted["run"])

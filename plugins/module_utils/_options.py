@@ -13,6 +13,8 @@ from ansible.module_utils.basic import env_fallback
 from ._task import Spec
 
 NEON_API_URL = "https://console.neon.tech/api/v2"
+# Sentry redirects nothing: an organization that lives in Germany answers at https://de.sentry.io only.
+SENTRY_API_URL = "https://sentry.io"
 
 _TRANSPORT: dict[str, dict[str, Any]] = {
     "ca_path": {"type": "path"},
@@ -25,11 +27,17 @@ NEON = Spec(
     arguments={
         "neon_api_key": {"type": "str", "no_log": True, "fallback": (env_fallback, ["NEON_API_KEY"])},
         "neon_api_url": {"type": "str", "default": NEON_API_URL, "fallback": (env_fallback, ["NEON_API_URL"])},
+        "neon_requests_per_minute": {
+            "type": "int",
+            "default": 700,
+            "fallback": (env_fallback, ["REWIND_NEON_REQUESTS_PER_MINUTE"]),
+        },
         **_TRANSPORT,
     },
     from_host_vars={
         "neon_api_key": "rewind_neon_api_key",
         "neon_api_url": "rewind_neon_api_url",
+        "neon_requests_per_minute": "rewind_neon_requests_per_minute",
         **_TRANSPORT_VARS,
     },
 )
@@ -42,11 +50,30 @@ COOLIFY = Spec(
             "fallback": (env_fallback, ["COOLIFY_ACCESS_TOKEN"]),
         },
         "coolify_api_url": {"type": "str", "fallback": (env_fallback, ["COOLIFY_API_URL"])},
+        "coolify_requests_per_minute": {
+            "type": "int",
+            "default": 200,
+            "fallback": (env_fallback, ["REWIND_COOLIFY_REQUESTS_PER_MINUTE"]),
+        },
         **_TRANSPORT,
     },
     from_host_vars={
         "coolify_access_token": "rewind_coolify_access_token",
         "coolify_api_url": "rewind_coolify_api_url",
+        "coolify_requests_per_minute": "rewind_coolify_requests_per_minute",
+        **_TRANSPORT_VARS,
+    },
+)
+
+SENTRY = Spec(
+    arguments={
+        "sentry_auth_token": {"type": "str", "no_log": True, "fallback": (env_fallback, ["SENTRY_AUTH_TOKEN"])},
+        "sentry_api_url": {"type": "str", "default": SENTRY_API_URL, "fallback": (env_fallback, ["SENTRY_API_URL"])},
+        **_TRANSPORT,
+    },
+    from_host_vars={
+        "sentry_auth_token": "rewind_sentry_auth_token",
+        "sentry_api_url": "rewind_sentry_api_url",
         **_TRANSPORT_VARS,
     },
 )

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from ._errors import InvalidInput
+
 PREFIX = "predicted:"
 _ANYWHERE = re.compile(r"(?:^|[/=&?])predicted:[a-z_]+/")
 
@@ -23,6 +25,14 @@ def predicted(kind: str, name: str) -> str:
 def is_predicted(value: object) -> bool:
     """Whether this is the id of something that does not exist yet."""
     return isinstance(value, str) and value.startswith(PREFIX)
+
+
+def not_made_yet(text: str) -> InvalidInput:
+    """The error of using such an id outside of check mode.
+
+    :param text: what could not be done, and that what it names does not exist yet.
+    """
+    return InvalidInput(text, code="predicted_id", hint="The id comes from a task that ran in check mode.")
 
 
 def predicted_in(value: Any) -> str | None:

@@ -66,7 +66,7 @@ def describe(pid: int) -> Owner:
     return Owner(
         host=socket.gethostname(),
         machine=_machine(),
-        boot_id=_boot_id(),
+        boot_id=boot_id(),
         pid_namespace=_pid_namespace(),
         pid=pid,
         start_time=_start_time(pid) or "",
@@ -177,7 +177,8 @@ def _output(program: str, *arguments: str) -> str | None:
     return done.stdout.strip() or None
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """What changes with each start of the machine; empty where the system does not say it."""
     with contextlib.suppress(OSError):
         return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     return _output("sysctl", "-n", "kern.bootsessionuuid") or ""

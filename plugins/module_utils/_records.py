@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The logs beside the journals: catalogue of branches (rule 12), backups, drills; one JSON line a record."""
+"""The logs beside the journals: catalogue of branches (rule 12), backups, drills, incidents; one JSON line a record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ._errors import InvalidInput
-from ._state import Guard, append_line, read_lines
+from ._state import Guard, add_line, append_line, read_lines
 from ._time import rfc3339, utc_now
 
 try:
@@ -21,7 +21,7 @@ except ImportError:
 else:
     HAS_JMESPATH = True
 
-LOGS = ("catalogue", "backups", "drills")
+LOGS = ("catalogue", "backups", "drills", "incidents")
 
 
 def append(
@@ -33,6 +33,11 @@ def append(
     """
     cleaned: dict[str, Any] = (guard or Guard()).clean({"at": rfc3339(utc_now()), **record})
     return append_line(path_of(root, log), lambda _before: cleaned) if write else cleaned
+
+
+def add(root: Path, log: str, record: Mapping[str, Any], *, guard: Guard | None = None) -> None:
+    """The same without reading the log, for one of thousands of records."""
+    add_line(path_of(root, log), (guard or Guard()).clean({"at": rfc3339(utc_now()), **record}))
 
 
 def read(

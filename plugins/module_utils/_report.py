@@ -17,7 +17,9 @@ from typing import Any
 
 from ._errors import InvalidInput
 from ._predicted import is_predicted
+from ._report_lines import lines_part
 from ._report_parts import ESCAPES, escaped, moment_text, nested
+from ._report_strategies import strategies_part
 from ._state import Guard
 from ._time import ago, duration, parse_instant
 
@@ -94,8 +96,10 @@ def view(
             for item in map(_dict, _list(given.get("problems") or plan.get("problems")))
         ],
         "backup": _backup(_dict(given.get("backup")), made),
+        "lines": lines_part(given),
+        "strategies": strategies_part(given),
         "moved": _moved(plan) if _happened(given) else [],
-        "details": _details(plan),
+        "details": [] if given.get("comparison") else _details(plan),
     }
     cleaned: Json = escaped(shown, ESCAPES[form])
     return cleaned
@@ -261,7 +265,7 @@ def _interval(given: Any) -> tuple[str, ...]:
 
 def _happened(data: Mapping[str, Any]) -> bool:
     """Whether what was planned came about. Of a run that failed or was taken back, the plan says nothing about now."""
-    return _dict(data.get("verdict")).get("ok") is not False
+    return data.get("verb") != "plan" and _dict(data.get("verdict")).get("ok") is not False
 
 
 def _trees(data: Mapping[str, Any], plan: Mapping[str, Any]) -> list[Json]:
@@ -269,6 +273,8 @@ def _trees(data: Mapping[str, Any], plan: Mapping[str, Any]) -> list[Json]:
     strategy = _dict(plan.get("strategy"))
     price = _dict(_dict(strategy.get("offered")).get(_text(strategy.get("chosen"))))
     trees = []
+    if data.get("comparison"):
+        return []
     for title, key in (("Before", "tree_before"), ("After", "tree_after")):
         planned = price.get(key) if key == "tree_before" or _happened(data) else None
         rows = [_dict(row) for row in _list(data.get(key) or planned)]
@@ -280,7 +286,7 @@ def _trees(data: Mapping[str, Any], plan: Mapping[str, Any]) -> list[Json]:
 def _counts_given(data: Mapping[str, Any]) -> list[Json]:
     """The counts per table; from the plan's losses where the run gave none. `after` is what is there now."""
     given = [dict(_dict(item)) for item in _list(data.get("counts"))]
-    if not given and _happened(data):
+    if not given and (_happened(data) or data.get("verb") == "plan"):
         losses = _dict(_dict(data.get("plan")).get("losses"))
         given = [
             {

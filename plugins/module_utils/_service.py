@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The two services: how each is reached and how it is told who asks."""
+"""The services: how each is reached and how it is told who asks."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Service:
 SERVICES = {
     "neon": Service("Neon", "neon_api_key", "NEON_API_KEY", "neon_api_url", frozenset({423, 429, 503})),
     "coolify": Service("Coolify", "coolify_access_token", "COOLIFY_ACCESS_TOKEN", "coolify_api_url", frozenset({429})),
+    "sentry": Service("Sentry", "sentry_auth_token", "SENTRY_AUTH_TOKEN", "sentry_api_url", frozenset({429})),
 }
 
 

@@ -32,6 +32,8 @@ _NAME_LIMIT = 200
 _SECRET_KEY = re.compile(r"(?i)((^|_)pwd|password|passwd|secret|token|api_?key|authorization|connection_?string)s?$")
 _SECRET_TEXT = re.compile(
     r"\b(?:napi|npg|sk|ghp|glpat|xox[abp])[_-][A-Za-z0-9_-]{12,}"  # prefixed tokens, Neon's among them
+    r"|\bsntry[a-z]_[A-Za-z0-9_=-]{12,}"  # Sentry's
+    r"|\bhttps://hooks\.slack\.com/[A-Za-z0-9/_-]{12,}"  # who knows such an address may write there
     r"|\b\d+\|[A-Za-z0-9]{40,}\b"  # Laravel Sanctum, which Coolify uses
     r"|\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"  # JWT
     r"|(?i:\bbearer\s+)[A-Za-z0-9._~+/|=-]{12,}"
@@ -107,6 +109,26 @@ def unusable(path: Path, error: OSError) -> RewindError:
         code="state_unusable",
         hint="Set state_dir to a folder that this user may read and write and that has space left.",
     )
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file, mode 0600, whole or not at all, on the disk before this returns. What was there is replaced.
+
+    :raises InvalidInput: when the folder cannot be made or written.
+    """
+    make_folder(path.parent)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise unusable(path, error) from None
 
 
 @dataclass
@@ -187,6 +209,27 @@ def append_line(path: Path, make: Callable[[Lines], Mapping[str, Any]]) -> dict[
     if is_new:
         sync_folder(path.parent)
     return entry
+
+
+def add_line(path: Path, entry: Mapping[str, Any]) -> None:
+    """Append one object as a line and bring it onto the disk, without reading what the file holds.
+
+    For thousands of lines: `append_line` reads the file each time.
+    """
+    is_new = not path.exists()
+    with exclusive(path) as file:
+        try:
+            line = json.dumps(entry, ensure_ascii=False, separators=(",", ":"), default=str).encode() + b"\n"
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                # A torn last line gets its own end, so that it cannot swallow the one that follows.
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            _write(file, line)
+            os.fsync(file.fileno())
+        except OSError as error:
+            raise unusable(path, error) from None
+    if is_new:
+        sync_folder(path.parent)
 
 
 def _write(file: IO[bytes], data: bytes) -> None:

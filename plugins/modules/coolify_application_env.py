@@ -92,8 +92,10 @@ options:
             type: str
           password_env:
             description:
-              - The name of an environment variable that holds the password for O(variables[].connection.template).
-                Without it the password is read from Neon.
+              - The name of an environment variable that holds the password for
+                O(variables[].connection.template), alone or in a whole connection string of the same role and
+                database. Without it the password is read from Neon.
+              - Of a whole string the password is used where the string leads, and elsewhere where Neon reveals none.
             type: str
           at:
             description: Not for an application, whose connection must be able to write.
@@ -134,6 +136,10 @@ options:
           - The hash that the row's value must still have, as M(rewind.database.coolify_application_info) showed it.
             Otherwise nothing is written and the task fails.
         type: str
+      overwrite_locked:
+        description: O(overwrite_locked) for this row alone.
+        type: bool
+        default: false
   overwrite_locked:
     description:
       - Whether a row may be changed though its present value cannot be read because it is locked.
@@ -272,6 +278,7 @@ SPEC = Spec(
                 "is_buildtime": {"type": "bool"},
                 "comment": {"type": "str"},
                 "expected_hash": {"type": "str"},
+                "overwrite_locked": {"type": "bool", "default": False},
             },
             "mutually_exclusive": [["value", "connection"]],
         },

@@ -31,6 +31,14 @@ options:
       - In check mode only reading requests are sent, and both abilities read V(unproven).
     type: bool
     default: true
+  supplied_env:
+    description:
+      - The names of environment variables by the key of an env row. Such a variable holds the row's present connection
+        string, given by a person because Coolify does not show it (a locked row) or Neon does not reveal its password.
+      - A variable that is not set counts as not given. A string that is not the one in a row that can be read is not
+        used, with a warning.
+    type: dict
+    default: {}
 seealso:
   - module: rewind.database.coolify_deployment_info
   - module: rewind.database.coolify_consumer_info
@@ -178,6 +186,9 @@ application:
         readable:
           description: Whether its value can be read. A locked one cannot since Coolify 4.2.0.
           type: bool
+        supplied:
+          description: Whether RV(application.environment[].connection) is that of a string in O(supplied_env).
+          type: bool
         duplicate:
           description: Whether there are more rows of this key. Which one counts is then not certain.
           type: bool
@@ -251,6 +262,7 @@ SPEC = Spec(
     arguments={
         "application": {"type": "str"},
         "prove_abilities": {"type": "bool", "default": True},
+        "supplied_env": {"type": "dict", "default": {}},
     }
 ).merge(COOLIFY, STATE)
 

@@ -18,6 +18,7 @@ description:
   - No value of a row is returned.
 extends_documentation_fragment:
   - rewind.database.coolify
+  - rewind.database.state
   - rewind.database.attributes.info
 options:
   hosts:
@@ -89,6 +90,9 @@ consumers:
       description: The shared variable that the row takes its value from, or null.
       type: str
       sample: team.DATABASE_URL
+    hash:
+      description: A keyed hash of the row's value.
+      type: str
 unreadable:
   description: What could not be read and may use the hosts all the same.
   returned: success
@@ -121,7 +125,7 @@ from typing import Any
 
 from ansible_collections.rewind.database.plugins.module_utils._coolify.client import client_for
 from ansible_collections.rewind.database.plugins.module_utils._coolify.facts import read_consumers
-from ansible_collections.rewind.database.plugins.module_utils._options import COOLIFY
+from ansible_collections.rewind.database.plugins.module_utils._options import COOLIFY, STATE
 from ansible_collections.rewind.database.plugins.module_utils._task import Spec, Task, run_module
 
 SPEC = Spec(
@@ -129,7 +133,7 @@ SPEC = Spec(
         "hosts": {"type": "list", "elements": "str", "required": True},
         "ignore": {"type": "list", "elements": "str", "default": []},
     }
-).merge(COOLIFY)
+).merge(COOLIFY, STATE)
 
 
 def run(task: Task) -> dict[str, Any]:

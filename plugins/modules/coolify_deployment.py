@@ -254,7 +254,7 @@ SPEC = COOLIFY.merge(
             "soak": {"type": "float", "default": 10.0},
             "healthy_readings": {"type": "int", "default": 3},
             "unhealthy_grace": {"type": "float", "default": 90.0},
-            "health_url": {"type": "str"},
+            "health_url": {"type": "str", "no_log": True},
             "cancel_on_timeout": {"type": "bool", "default": True},
             "wait_timeout": {"type": "float", "default": 900.0},
             "poll_interval": {"type": "float", "default": 3.0},

@@ -162,6 +162,11 @@ checks:
     found:
       description: What was found; of a query at most five rows.
       type: raw
+    answered:
+      description:
+        - Whether the data was judged at all. V(false) where something else stood in the way, such as a timeout or a
+          permission that the role lacks; RV(checks[].ok) is false then too.
+      type: bool
     message:
       description: Both in one sentence.
       type: str

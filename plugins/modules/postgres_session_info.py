@@ -25,10 +25,24 @@ options:
   expect:
     description:
       - What to wait for - a session (V(some)), or that none is left (V(none)). Sessions of this collection and of the
-        platform's own roles do not count.
+        platform's own roles do not count, nor do those that O(user) and O(since) leave out.
     type: str
     choices: [any, some, none]
     default: any
+  user:
+    description: Count only sessions of this role.
+    type: str
+  since:
+    description:
+      - Count only sessions that began at this instant or later, by the server's clock (RFC 3339). It is RV(at) of an
+        earlier look.
+    type: str
+  reused:
+    description:
+      - Whether a session that began before O(since) counts when it was used since. Behind a pooler an application gets
+        sessions that others have opened.
+    type: bool
+    default: false
   wait_timeout:
     description: Seconds to wait for O(expect); then the task fails.
     type: float
@@ -48,6 +62,15 @@ EXAMPLES = r"""
       project_id: late-frost-12345678
       branch_id: br-calm-sea-a1b2c3d4
   register: old
+
+- name: Wait until the application has connected to the new one
+  rewind.database.postgres_session_info:
+    connection:
+      project_id: late-frost-12345678
+      branch_id: br-warm-dune-e5f6a7b8
+    expect: some
+    user: tracker_owner
+    since: "{{ new_before_the_cutover.at }}"
 
 - name: Nobody is
   ansible.builtin.assert:
@@ -81,6 +104,9 @@ sessions:
     backend_start:
       description: When it began.
       type: str
+    state_change:
+      description: When its state last changed; it was used then.
+      type: str
     state:
       description: V(active), V(idle), V(idle in transaction) and so on.
       type: str
@@ -91,6 +117,11 @@ count:
   description: How many those are; null when the branch is only predicted.
   returned: success
   type: int
+matching:
+  description:
+    - How many of them are not this collection's and are of O(user) and from O(since) on, where these are given.
+  returned: success
+  type: int
 own:
   description: How many of them are this collection's.
   returned: success
@@ -99,6 +130,24 @@ internal_count:
   description: How many sessions of the platform's own roles there are besides.
   returned: success
   type: int
+connections:
+  description: The connections of the whole server, against its maximum.
+  returned: success
+  type: dict
+  contains:
+    used:
+      description: How many there are, in all databases, this module's own included.
+      type: int
+    max:
+      description: How many there may be (C(max_connections)).
+      type: int
+    reserved:
+      description: How many of these are kept for the platform.
+      type: int
+tls:
+  description: Whether the connection is encrypted.
+  returned: success
+  type: bool
 read_only:
   description: Whether new sessions are read only (C(default_transaction_read_only)).
   returned: success
@@ -140,6 +189,9 @@ SPEC = access_spec().merge(
         arguments={
             "ignore_self": {"type": "bool", "default": True},
             "expect": {"type": "str", "choices": ["any", "some", "none"], "default": "any"},
+            "user": {"type": "str"},
+            "since": {"type": "str"},
+            "reused": {"type": "bool", "default": False},
             "wait_timeout": {"type": "float", "default": 60.0},
         }
     )

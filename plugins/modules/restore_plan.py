@@ -89,11 +89,39 @@ options:
     type: dict
   other_targets:
     description:
-      - The other targets of the inventory, C({target, application, env_key, host, primary_branch_id}) each, as far as
-        known. Two targets must not share an application or a primary.
+      - The other targets of the inventory, C({target, environment, project, application, env_key, host,
+        primary_branch_id}) each, as far as known. Two targets must not share an application or a primary.
     type: list
     elements: dict
     default: []
+  rehearsal:
+    description:
+      - What came of logging in with each row's string as an undo would rebuild it, C({key, is_preview, ok, message}).
+        V(false) is a problem for V(repoint); null means that it was not tried.
+    type: list
+    elements: dict
+    default: []
+  snapshots:
+    description:
+      - The snapshots of the project, as RV(rewind.database.neon_snapshot_info#module:snapshots). Leave it out where
+        they could not be read.
+    type: list
+    elements: dict
+  failed_reads:
+    description: Why a side could not be read, C({primary, restore_point}), each a text, or empty where it could.
+    type: dict
+    default: {}
+  past:
+    description:
+      - Past runs of this target, as RV(rewind.database.run_journal#module:runs). With it, also with an empty list,
+        RV(plan.comparison) is made; how long their cutovers took goes before every estimate there.
+    type: list
+    elements: dict
+  bound_to:
+    description:
+      - The facts that an earlier plan was made from, its RV(plan.bound_to). Each that has changed since is a problem. A
+        run that is continued is not compared again - it may have changed them itself.
+    type: dict
   request:
     description: What is asked for. What is empty counts as not given.
     type: dict
@@ -129,18 +157,25 @@ options:
         description: Restore to this LSN.
         type: str
       backup:
-        description: Restore to this backup, by name, or V(latest).
+        description:
+          - Restore to this backup, by name, or V(latest).
+          - V(before:<commit>) is the newest one that was made before the deployment of that commit.
         type: str
       cutover:
-        description: The strategy. V(auto) takes C(in_place) where it is safe, else C(repoint).
+        description: The strategy. V(auto) takes V(in_place) where it is safe, else V(repoint).
         type: str
-        choices: [auto, repoint, in_place]
+        choices: [auto, repoint, in_place, snapshot]
         default: auto
       source_branch:
         description: The branch to restore from, by name or id, where the recorded history cannot prove it.
         type: str
       deploy_commit:
         description: The commit to deploy with the restored data.
+        type: str
+      promotion:
+        description:
+          - The promotion that this is a part of, by its run. With V(repoint) and a backup the application then uses the
+            backup itself, not a branch that is made from it.
         type: str
       env_key:
         description: The environment row that holds the application's connection string.
@@ -185,11 +220,22 @@ options:
         type: list
         elements: str
         default: []
-      old_connection:
+      old_connection_env:
         description:
-          - The public parts of the present connection string, C({host, port, database, user, pooled, hash}), where it
-            was supplied from the environment because the row is locked.
-        type: dict
+          - The name of the environment variable in which a person may supply the present connection string, where the
+            row or its password cannot be read. The plan only names it; M(rewind.database.coolify_application_info)
+            reads it.
+        type: str
+        default: REWIND_OLD_CONNECTION_STRING
+      database:
+        description: The database of the target. A connection string to another one is a problem.
+        type: str
+      reuse:
+        description:
+          - Whether a branch that an earlier run has made may be taken. V(false) where its data cannot be compared with
+            the restore point's, so that nothing proves it unwritten; a new one is then made.
+        type: bool
+        default: true
       verify_seconds:
         description: How long verification may take.
         type: float
@@ -283,8 +329,8 @@ plan:
     primary:
       description:
         - The branch that the connection string points to - C({branch_id, name, is_root, parent_id, default, protected,
-          expires_at, created_at, current_state, since, endpoint_id, endpoint_type, endpoint_state, disabled,
-          endpoint_ids, host, pooler_host, hosts, pooled, database, role, children}).
+          expires_at, created_at, current_state, last_reset_at, since, endpoint_id, endpoint_type, endpoint_state,
+          disabled, endpoint_ids, host, pooler_host, hosts, pooled, database, role, children}).
         - C(since) is the instant since when it is proven to be the primary. C(children) are C({branch_id, name}).
         - For a run that is continued it is the primary that the run started from.
       type: dict
@@ -303,7 +349,7 @@ plan:
     strategy:
       description:
         - C({chosen, why, offered}). C(offered) has V(repoint), V(in_place) and V(snapshot), each C({offered, chosen,
-          why}) and, but for V(snapshot), its price.
+          why}) and its price.
         - The price is C({expected_downtime. {reads_seconds, writes_seconds, text}, interval_lost_seconds, tree_before,
           tree_after, undeletable_afterwards. [{branch_id, name, why}], children_moved, slots. {branches. {used, limit,
           adds, free}, roots. ...}, passwords_that_change}).
@@ -312,7 +358,7 @@ plan:
           and V(new).
       type: dict
     names:
-      description: The names of the branches that may be made - C({branch, preview, rollback}).
+      description: The names of the branches that may be made - C({branch, preview, root, rollback}).
       type: dict
     reuse:
       description:
@@ -330,9 +376,12 @@ plan:
       type: dict
     env:
       description:
-        - The environment rows that move - C({key, keys_moved, rows}). A row is C({uuid, key, is_preview, pooled,
-          endpoint_type, from_host, to_host, database, user, hash, is_buildtime, flags, template, moved}). C(moved) is
-          true for a row that the run being continued has moved already.
+        - The environment rows that move - C({key, keys_moved, base, rows}). C(base) is what a connection starts from
+          instead of the row, C({template, password_env}), where the string was supplied from the environment.
+        - A row is C({uuid, key, is_preview, pooled, endpoint_type, from_host, to_host, database, user, hash,
+          is_buildtime, flags, template, password_env, readable, moved}). C(moved) is true for a row that the run being
+          continued has moved already; C(password_env) names the variable that holds the present string, where that was
+          supplied.
       type: dict
     consumers:
       description:
@@ -360,12 +409,27 @@ plan:
         - What is about to be lost - C({known, tables, rows_lost, rows_restored}). A table is C({table, status, now,
           at_point, lost, restored}).
       type: dict
+    comparison:
+      description:
+        - All strategies side by side, or null without O(past) - C({recommended, chosen, strategies, storage}).
+          C(recommended) is C({strategy, why}), what V(auto) would take.
+        - A strategy is C({strategy, possible, why, problems, steps, source, downtime, interval_lost_seconds, rows_lost,
+          rows_restored, tree_before, tree_after, undeletable_afterwards, children_moved, slots, passwords_that_change,
+          keeps}). C(downtime) is C({reads_seconds, writes_seconds, text, measured_runs}); C(keeps), the old side, is
+          C({name, logical_size, until, counts_whole, replicas}).
+      type: dict
+    bound_to:
+      description:
+        - The facts that the plan was made from - C({project, application, commit, primary, endpoint, last_reset_at,
+          source, restore_point, lsn, children, env}). A row of C(env) is C({uuid, key, is_preview, host, hash}).
+      type: dict
     not_restored:
       description: What a restore of the database does not bring back.
       type: list
       elements: str
     undo:
-      description: Until when undo is possible and how - C({possible_until, command}).
+      description: Until when undo is possible and how - C({possible_until, command}) - and until when what it
+          loses can be salvaged, and how - C({salvage_until, salvage_command}).
       type: dict
     confirm:
       description: Whether a confirmation is needed, and which - C({needed, phrase, argument}).
@@ -380,6 +444,11 @@ plan:
       elements: str
 text:
   description: The plan as a person reads it in a terminal of 80 columns.
+  returned: success
+  type: list
+  elements: str
+comparison_text:
+  description: RV(plan.comparison) as a person reads it in a terminal of 80 columns; empty without one.
   returned: success
   type: list
   elements: str
@@ -401,6 +470,8 @@ elapsed:
 
 from typing import Any
 
+from ansible_collections.rewind.database.plugins.module_utils._plan.compare_text import comparison_lines
+from ansible_collections.rewind.database.plugins.module_utils._plan.request import OLD_CONNECTION_ENV
 from ansible_collections.rewind.database.plugins.module_utils._plan.shape import build
 from ansible_collections.rewind.database.plugins.module_utils._plan.text import confirmation, lines, problem_lines
 from ansible_collections.rewind.database.plugins.module_utils._task import Spec, Task, run_module
@@ -424,9 +495,10 @@ _REQUEST: dict[str, dict[str, Any]] = {
     "point_in_time": {"type": "str"},
     "lsn": {"type": "str"},
     "backup": {"type": "str"},
-    "cutover": {"type": "str", "choices": ["auto", "repoint", "in_place"], "default": "auto"},
+    "cutover": {"type": "str", "choices": ["auto", "repoint", "in_place", "snapshot"], "default": "auto"},
     "source_branch": {"type": "str"},
     "deploy_commit": {"type": "str"},
+    "promotion": {"type": "str"},
     "env_key": {"type": "str", "default": "DATABASE_URL", "no_log": False},
     "accept_schema_mismatch": {"type": "bool", "default": False},
     "accept_downtime": {"type": "bool", "default": False},
@@ -437,7 +509,9 @@ _REQUEST: dict[str, dict[str, Any]] = {
     "also_repoint": _texts(),
     "ignore_consumers": _texts(),
     "not_restored": _texts(),
-    "old_connection": {"type": "dict"},
+    "old_connection_env": {"type": "str", "default": OLD_CONNECTION_ENV, "no_log": False},
+    "database": {"type": "str"},
+    "reuse": {"type": "bool", "default": True},
     "verify_seconds": {"type": "float", "default": 300},
     "confirm_seconds": {"type": "float", "default": 600},
     "cutover_deadline": {"type": "float", "default": 900},
@@ -459,6 +533,11 @@ SPEC = Spec(
         "migration": _facts("dict"),
         "losses": {"type": "dict"},
         "other_targets": _facts("list"),
+        "rehearsal": _facts("list"),
+        "failed_reads": _facts("dict"),
+        "snapshots": {"type": "list", "elements": "dict"},
+        "past": {"type": "list", "elements": "dict"},
+        "bound_to": {"type": "dict"},
         "request": {"type": "dict", "required": True, "options": _REQUEST},
     }
 )
@@ -470,6 +549,7 @@ def run(task: Task) -> dict[str, Any]:
     return {
         "plan": plan,
         "text": lines(plan),
+        "comparison_text": comparison_lines(plan),
         "problem_text": problem_lines(plan["problems"]),
         "confirmation": confirmation(plan) if plan["strategy"] else [],
     }

@@ -26,17 +26,24 @@ options:
       - V(enter) - begin a section of the run; the one before it ends by that.
       - V(append) - write one phase of a step.
       - V(finish) - end the run.
+      - V(reopen) - make a run that has ended unfinished again, because it is about to be taken back. A run that is
+        unfinished stays as it is; one that was taken back is refused.
       - V(read) - read a run, by default the newest of the target.
       - V(unfinished) - list the runs of the target that have no end, or ended stuck.
+      - V(list) - list all runs of the target, of O(verb) where that is set, in brief.
+      - V(to_undo) - read the run that an undo takes back, which is O(run), or by default the newest whose cutover
+        stands. Refused where none stands, where the newest was taken back already, and where a later cutover stands on
+        top of the one that is named.
     type: str
     required: true
-    choices: [start, enter, append, finish, read, unfinished]
+    choices: [start, enter, append, finish, reopen, read, unfinished, list, to_undo]
   target:
     description: The target - the inventory host.
     type: str
     required: true
   verb:
-    description: What the run does, in one lower-case word. With V(read) and V(unfinished) only runs of this verb.
+    description: What the run does, in one lower-case word. With V(read), V(unfinished) and V(list) only runs of this
+      verb.
     type: str
   run:
     description:
@@ -120,7 +127,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 run:
-  description: The run as its journal says; null with V(unfinished), and when there is none to read.
+  description: The run as its journal says; null with V(unfinished) and V(list), and when there is none to read.
   returned: success
   type: dict
   contains:
@@ -152,6 +159,12 @@ run:
     status:
       description: V(running), V(done), V(failed), V(undone) or V(stuck).
       type: str
+    cutover_begun:
+      description: Whether it has begun to make the application use other data.
+      type: bool
+    promotion_begun:
+      description: Whether it has begun to move names or flags from one primary to another.
+      type: bool
     steps:
       description:
         - By name, each step's last C(phase), when that was (C(at)), when it began (C(began_at)), how long it took
@@ -188,6 +201,14 @@ unfinished:
   returned: success
   type: list
   elements: dict
+runs:
+  description:
+    - With V(list) the runs of the target, oldest first, else empty - C({id, verb, status, started_at, finished_at,
+      resumed, strategy, steps}). C(strategy) is null for a run without a plan; C(steps) has each step's C(phase),
+      C(began_at), C(at) and C(seconds).
+  returned: success
+  type: list
+  elements: dict
 elapsed:
   description: Seconds that the task took.
   returned: always
@@ -201,7 +222,7 @@ from ansible_collections.rewind.database.plugins.module_utils._journal import PH
 from ansible_collections.rewind.database.plugins.module_utils._options import STATE
 from ansible_collections.rewind.database.plugins.module_utils._task import Spec, Task, run_module
 
-_ACTIONS = ["start", "enter", "append", "finish", "read", "unfinished"]
+_ACTIONS = ["start", "enter", "append", "finish", "reopen", "read", "unfinished", "list", "to_undo"]
 SPEC = STATE.merge(
     Spec(
         arguments={
@@ -219,7 +240,7 @@ SPEC = STATE.merge(
             "error": {"type": "raw"},
             "data": {"type": "dict"},
         },
-        required_if=tuple(("action", action, ("run",)) for action in ("enter", "append", "finish")),
+        required_if=tuple(("action", action, ("run",)) for action in ("enter", "append", "finish", "reopen")),
     )
 )
 

@@ -12,10 +12,12 @@ version_added: 1.0.0
 author:
   - Rewind contributors (@rewind-contributors)
 description:
-  - Takes, releases and lists locks. A lock is a file below O(state_dir) that names the run, the machine and the
+  - Takes, keeps, releases and lists locks. A lock is a file below O(state_dir) that names the run, the machine and the
     ansible-playbook that took it.
   - A lock whose ansible-playbook is gone, on the same machine, is taken over. One from another machine is broken only
     by O(break_lock). Age alone never breaks a lock.
+  - A lock that is kept for a stuck run outlives its ansible-playbook. It goes to who takes that run back
+    (O(stuck_run)), or is broken by O(break_lock).
   - Never reports a change, and takes nothing in check mode.
 extends_documentation_fragment:
   - rewind.database.state
@@ -24,11 +26,13 @@ options:
   action:
     description:
       - V(take) - take all locks named, or none.
+      - V(keep) - keep the locks named, or all locks of the run where none is named, beyond the end of this
+        ansible-playbook, because a run is stuck.
       - V(release) - release the locks named, or all locks of the run where none is named.
       - V(list) - list all locks.
     type: str
     required: true
-    choices: [take, release, list]
+    choices: [take, keep, release, list]
   names:
     description: The names of the locks, for example one for the Neon project and one for the Coolify application.
     type: list
@@ -43,10 +47,25 @@ options:
   target:
     description: The target, for messages to others.
     type: str
+  stuck_run:
+    description:
+      - With V(keep), the run that is stuck, where it is not O(run) - a run that goes on with an earlier one, or takes
+        it back, has its own id.
+      - With V(take), the run that is about to be taken back. Locks that are kept for it are taken over, and stay kept
+        for it until they are released.
+    type: str
+  wait_timeout:
+    description:
+      - With V(take), seconds to wait for locks that other targets of the same ansible-playbook hold. What any other run
+        holds is not waited for.
+      - Only for plays in which a target goes on while another one waits, as with the strategy C(host_pinned). With the
+        strategy C(linear) the other target would never get on.
+    type: float
+    default: 0.0
   break_lock:
     description:
-      - The run whose locks may be broken although it cannot be seen whether it still runs. A run that does run, on this
-        machine, is not broken.
+      - The run whose locks may be broken although it is stuck, or although it cannot be seen whether it still runs. A
+        run that does run, on this machine, is not broken.
       - V(unreadable) for a lock whose file says nothing.
     type: str
 attributes:
@@ -74,6 +93,11 @@ EXAMPLES = r"""
   rewind.database.run_lock:
     action: release
     run: "{{ locked.run }}"
+
+- name: Keep them instead, where the run could neither finish nor revert
+  rewind.database.run_lock:
+    action: keep
+    run: "{{ locked.run }}"
 """
 
 RETURN = r"""
@@ -82,7 +106,7 @@ run:
   returned: success
   type: str
 locks:
-  description: The locks taken, released or listed.
+  description: The locks taken, kept, released or listed.
   returned: success
   type: list
   elements: dict
@@ -108,7 +132,13 @@ locks:
     state:
       description:
         - V(held) (its process runs), V(stale) (its process is gone), V(other_host) (cannot be seen from here),
-          V(unreadable), or V(predicted) in check mode.
+          V(kept) (a stuck run's), V(unreadable), or V(predicted) in check mode.
+      type: str
+    kept_for:
+      description: The stuck run that it is kept for; empty where there is none.
+      type: str
+    kept_at:
+      description: Since when it is kept; empty while that run is being taken back.
       type: str
 conflicts:
   description: In check mode, the locks named that other runs hold.
@@ -130,14 +160,20 @@ from ansible_collections.rewind.database.plugins.module_utils._task import Spec,
 SPEC = STATE.merge(
     Spec(
         arguments={
-            "action": {"type": "str", "required": True, "choices": ["take", "release", "list"]},
+            "action": {"type": "str", "required": True, "choices": ["take", "keep", "release", "list"]},
             "names": {"type": "list", "elements": "str", "default": []},
             "run": {"type": "str"},
             "verb": {"type": "str"},
             "target": {"type": "str"},
+            "stuck_run": {"type": "str"},
+            "wait_timeout": {"type": "float", "default": 0.0},
             "break_lock": {"type": "str"},
         },
-        required_if=(("action", "release", ("run",)), ("action", "take", ("run", "verb"), True)),
+        required_if=(
+            ("action", "release", ("run",)),
+            ("action", "keep", ("run",)),
+            ("action", "take", ("run", "verb"), True),
+        ),
     )
 )
 

@@ -25,9 +25,10 @@ options:
       - V(catalogue) - what cannot be written on a branch, by branch id.
       - V(backups) - the backups that were made.
       - V(drills) - the drills that were held.
+      - V(incidents) - what became of a restore afterwards.
     type: str
     required: true
-    choices: [catalogue, backups, drills]
+    choices: [catalogue, backups, drills, incidents]
   record:
     description: The record to append. C(at), the present instant, is added where it has none.
     type: dict

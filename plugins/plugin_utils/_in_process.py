@@ -56,10 +56,11 @@ display = Display()
 def _import_early() -> None:
     """Import what the modules will need, so that no worker has to.
 
-    A library that is missing is not an error here: the module that needs it says so.
+    A library that is missing is not an error here: the module that needs it says so. httpx itself imports httpcore at
+    the first request only, which would be in every worker.
     """
     names = [found.name for found in pkgutil.walk_packages(module_utils.__path__, module_utils.__name__ + ".")]
-    for name in (*names, "httpx", "psycopg"):
+    for name in (*names, "httpx", "httpcore", "psycopg"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
 

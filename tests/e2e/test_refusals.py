@@ -126,6 +126,7 @@ FLAWED = (
     Flawed("full", "The project has 10 of 10 branches", "Delete branches that are no longer needed"),
     Flawed("locked", "The row DATABASE_URL is locked", "create it again unlocked"),
     Flawed("doubled", "more than one of the rows DATABASE_URL", "Delete all rows DATABASE_URL but the right one"),
+    Flawed("split", "The row PGHOST of the application names the primary's host", "or use cutover=in_place"),
     Flawed("unchecked", "has no health check", "Enable a health check that queries the database"),
     Flawed("slid", "lies before the history window", "Choose a later point, or restore from a backup"),
 )
@@ -149,6 +150,9 @@ def _flaw(targets: Targets, control: Control, name: str) -> Target:
     elif name == "doubled":
         double = {"key": "DATABASE_URL", "value": made.string(), "is_preview": False}
         control.call("POST", f"/applications/{made.application}/envs", double)
+    elif name == "split":
+        row = {"key": "PGHOST", "value": made.host(), "is_preview": False}
+        control.call("POST", f"/applications/{made.application}/envs", row)
     elif name == "unchecked":
         control.call("PATCH", f"/applications/{made.application}", {"health_check_enabled": False})
     return made
@@ -175,7 +179,7 @@ def flawed(playbooks: Playbooks, targets: Targets) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", FLAWED, ids=lambda case: case.name)
 def test_a_target_that_something_is_wrong_with_is_refused(flawed: dict[str, Any], case: Flawed) -> None:
-    """No slot left, a locked row, two rows for one key, no health check, an instant before the window."""
+    """No slot left, a locked row, doubled rows, a host in a row of its own, no health check, an instant too old."""
     message = flawed["played"].message_of(case.name)
     assert case.says in message
     assert case.advice in message

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.sandbox import CLONE, Control
 
 Fault = dict[str, Any]
@@ -28,6 +30,29 @@ PATIENCE = 240.0
 def inside(service: str, method: str, path: str) -> Callable[[str], Fault]:
     """What makes a fault of a request: ``hang`` (its work is not done) or ``hang_after`` (it is, and nobody knows)."""
     return lambda effect: {"service": service, "method": method, "path": path, "effect": effect}
+
+
+MAKE_BRANCH = inside("neon", "POST", "/branches$")
+CHANGE_BRANCH = inside("neon", "PATCH", "/branches/[^/]+$")
+DELETE_BRANCH = inside("neon", "DELETE", "/branches/[^/]+$")
+SET_DEFAULT = inside("neon", "POST", "/branches/[^/]+/set_as_default$")
+RESTORE_IN_PLACE = inside("neon", "POST", "/branches/[^/]+/restore$")
+FINALIZE = inside("neon", "POST", "/branches/[^/]+/finalize_restore$")
+MAKE_SNAPSHOT = inside("neon", "POST", "/branches/[^/]+/snapshot$")
+RESTORE_SNAPSHOT = inside("neon", "POST", "/snapshots/[^/]+/restore$")
+DELETE_SNAPSHOT = inside("neon", "DELETE", "/snapshots/[^/]+$")
+SET_SCHEDULE = inside("neon", "PUT", "/branches/[^/]+/backup_schedule$")
+ADD_COMPUTE = inside("neon", "POST", "/endpoints$")
+DISABLE = inside("neon", "PATCH", "/endpoints/[^/]+$")
+REMOVE_COMPUTE = inside("neon", "DELETE", "/endpoints/[^/]+$")
+PAUSE = inside("coolify", "PATCH", "/applications/[^/]+$")
+ENV = inside("coolify", "PATCH", "/applications/(?!rewind0probe)[^/]+/envs/bulk$")
+DEPLOY = inside("coolify", "POST", "/(rollback|restart|deploy)$")
+
+
+def nth(fault: Fault, number: int) -> Fault:
+    """The same of the request of this number: what a way back sends, for instance, a cutover has sent before."""
+    return {**fault, "skip": number - 1}
 
 
 @dataclass(frozen=True)
@@ -49,6 +74,11 @@ class Point:
 
     def stands_in(self, lines: Sequence[dict[str, Any]]) -> bool:
         return any(re.fullmatch(self.step, line["step"]) and line["phase"] == self.phase for line in lines)
+
+
+def points(always: Sequence[Point], others: Sequence[Point]) -> list[Any]:
+    """Those that are always tried, and those that are only among the long tests."""
+    return [*always, *(pytest.param(point, marks=pytest.mark.long) for point in others)]
 
 
 def journals(state: Path, target: str) -> list[Path]:

@@ -16,7 +16,7 @@ import psycopg
 
 from tests.faults.killing import Point, Process, crash_at, journals, lines_of
 from tests.faults.reader import Reader, State
-from tests.support.playbooks import Playbooks, Played
+from tests.support.playbooks import Playbooks, Played, typed
 from tests.support.sandbox import Control, wait_for
 from tests.support.targets import Target, Targets, text_of, without_probes
 
@@ -30,7 +30,7 @@ class Plays(Playbooks):
 
     def begin(self, playbook: str, **variables: Any) -> Process:
         """Starts one and returns at once."""
-        options = [part for name, value in variables.items() for part in ("-e", json.dumps({name: value}))]
+        options = [part for name, value in variables.items() for part in ("-e", typed(name, value))]
         program = str(Path(sys.executable).with_name("ansible-playbook"))
         return Process([program, *self.inventory, playbook, *options], self._environment())
 
@@ -148,8 +148,9 @@ class Story:
         return [line for lines in self.journals() for line in lines]
 
     def locks(self) -> list[str]:
-        """The locks that are there."""
-        return sorted(path.name for path in (self.playbooks.state / "locks").glob("*.lock"))
+        """The locks of this target that are there."""
+        folder = self.playbooks.state / "locks"
+        return sorted(p.name for p in folder.glob("*.lock") if json.loads(p.read_text())["target"] == self.target.name)
 
     # What is the case
 
@@ -204,10 +205,12 @@ class Story:
         assert self._settings() == self.old_settings
         assert self._row_flags() == self.old_rows
         main = self.target.branches()[self.old_primary["name"]]
-        assert main["id"] == self.old_primary["id"]
+        assert (main["id"] == self.old_primary["id"]) is not self._was_replaced()
+        assert main["default"] == self.old_primary["default"]
         assert main["protected"] == self.old_primary["protected"]
-        assert not [name for name in self.target.branches() if name.startswith("preview-")]
-        assert not self.locks()
+        assert not [name for name in self.target.branches() if name.startswith(("preview-", "snapshot-", "undo-"))]
+        assert self._snapshots() == []
+        assert self.locks() == []
         running = [item for item in self.target.deployments() if item["status"] in ("queued", "in_progress")]
         assert not running
         status = self.target.status()
@@ -224,7 +227,9 @@ class Story:
         assert self.target.stored() == self.good[0]
         assert self._counts() == self.counts
         self.assert_settled()
-        (self._assert_repointed if self.strategy == "repoint" else self._assert_in_place)()
+        {"repoint": self._assert_repointed, "in_place": self._assert_in_place, "snapshot": self._assert_replaced}[
+            self.strategy
+        ]()
         ends = [(lines[-1]["step"], lines[-1]["phase"]) for lines in self.journals()]
         # Where one journal is enough, a second would be a run that knew nothing of the first.
         assert ends[-1] == ("run", "done") and len(ends) <= runs, ends
@@ -259,6 +264,25 @@ class Story:
         assert not any(item["disabled"] for item in self.target.endpoints(self.old_primary["id"]))
         self._assert_kept(branches[name]["id"])
 
+    def _assert_replaced(self) -> None:
+        branches = self.target.branches()
+        (name,) = set(branches) - {self.old_primary["name"]}
+        assert name.startswith("rollback-") and branches[name]["id"] == self.old_primary["id"]
+        assert self.target.string() == self.old_string
+        primary = self.target.primary()
+        assert primary["restored_as"] == self.old_primary["id"] and "parent_id" not in primary
+        assert self.target.endpoints(self.old_primary["id"]) == []
+        self._assert_kept(branches[name]["id"])
+
+    def _was_replaced(self) -> bool:
+        """A branch that came from a snapshot has taken the primary's place: there and, after an undo, back."""
+        return any(item.get("restored_as") for item in self.target.branches().values())
+
+    def _snapshots(self) -> list[str]:
+        answer = self.target.neon.get(f"/projects/{self.target.project}/snapshots")
+        assert answer.is_success, answer.text
+        return [item["name"] for item in answer.json()["snapshots"]]
+
     def _assert_kept(self, branch_id: str) -> None:
         """The state that was replaced is there to go back to."""
         body = {"endpoint": {"branch_id": branch_id, "type": "read_write"}}
@@ -274,7 +298,7 @@ class Story:
         assert self._counts() == self.spoilt_counts
         self.assert_settled()
         assert self.target.string() == self.old_string
-        assert self.target.primary()["id"] == self.old_primary["id"]
+        assert self.target.primary()["name"] == self.old_primary["name"]
         assert self.target.environ()[self.target.key] == self.old_string
         assert not any(item["disabled"] for item in self.target.endpoints(self.old_primary["id"]))
         ends = [lines[-1] for lines in self.journals()]

@@ -8,37 +8,32 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.conftest import Tell
-from tests.faults.killing import Point, inside
-
-BRANCH = inside("neon", "POST", "/branches$")
-DELETE = inside("neon", "DELETE", "/branches/[^/]+$")
-RESTORE = inside("neon", "POST", "/branches/[^/]+/restore$")
-PROTECTION = inside("neon", "PATCH", "/branches/[^/]+$")
+from tests.faults.killing import CHANGE_BRANCH, DELETE_BRANCH, MAKE_BRANCH, RESTORE_IN_PLACE, Point, points
 
 TELLING = [
-    Point("make_branch", fault=BRANCH("hang_after")),
-    Point("verified", "done"),
-    Point("delete_preview", fault=DELETE("hang")),
     Point("delete_preview", "done"),
-    Point("restore", fault=RESTORE("hang")),
-    Point("restore", fault=RESTORE("hang_after")),
-    Point("restore", "done"),
-    Point("prove"),
+    Point("restore", fault=RESTORE_IN_PLACE("hang_after")),
 ]
 ALL_OTHERS = [
+    Point("make_branch", fault=MAKE_BRANCH("hang_after")),
+    Point("prove"),
+    Point("verified", "done"),
+    Point("delete_preview", fault=DELETE_BRANCH("hang")),
+    Point("restore", fault=RESTORE_IN_PLACE("hang")),
+    Point("restore", "done"),
     Point("run"),
     Point("preflight"),
     Point("plan"),
     Point("plan", "done"),
     Point("branch"),
     Point("make_branch"),
-    Point("make_branch", fault=BRANCH("hang")),
+    Point("make_branch", fault=MAKE_BRANCH("hang")),
     Point("make_branch", "done"),
     Point("verify"),
     Point("confirm"),
     Point("cutover"),
     Point("delete_preview"),
-    Point("delete_preview", fault=DELETE("hang_after")),
+    Point("delete_preview", fault=DELETE_BRANCH("hang_after")),
     Point("restore"),
     Point("prove", "done"),
     Point("fence"),
@@ -46,25 +41,21 @@ ALL_OTHERS = [
     Point("record", "done"),
 ]
 PROTECTED = [
-    Point("unprotect", fault=PROTECTION("hang_after")),
-    Point("protect"),
+    Point("unprotect", fault=CHANGE_BRANCH("hang_after")),
 ]
 PROTECTED_OTHERS = [
+    Point("protect"),
     Point("unprotect"),
     Point("unprotect", "done"),
-    Point("restore", fault=RESTORE("hang_after")),
+    Point("restore", fault=RESTORE_IN_PLACE("hang_after")),
     Point("restore", "done"),
-    Point("protect", fault=PROTECTION("hang_after")),
+    Point("protect", fault=CHANGE_BRANCH("hang_after")),
     Point("protect", "done"),
     Point("prove"),
 ]
 
 
-def _points(always: list[Point], others: list[Point]) -> list[object]:
-    return [*always, *(pytest.param(point, marks=pytest.mark.long) for point in others)]
-
-
-@pytest.mark.parametrize("point", _points(TELLING, ALL_OTHERS), ids=str)
+@pytest.mark.parametrize("point", points(TELLING, ALL_OTHERS), ids=str)
 def test_when_the_controller_is_killed_then_the_same_command_ends_where_an_undisturbed_run_ends(
     tell: Tell, point: Point
 ) -> None:
@@ -75,7 +66,7 @@ def test_when_the_controller_is_killed_then_the_same_command_ends_where_an_undis
     story.assert_restored()
 
 
-@pytest.mark.parametrize("point", _points(PROTECTED, PROTECTED_OTHERS), ids=str)
+@pytest.mark.parametrize("point", points(PROTECTED, PROTECTED_OTHERS), ids=str)
 def test_when_the_primary_was_protected_then_it_is_protected_again(tell: Tell, point: Point) -> None:
     """Given a protected primary and a controller killed while it was unprotected, the next run protects it again."""
     story = tell("in_place", protected=True)
@@ -84,6 +75,7 @@ def test_when_the_primary_was_protected_then_it_is_protected_again(tell: Tell, p
     story.assert_restored()
 
 
+@pytest.mark.long
 def test_an_undisturbed_run_ends_as_it_must(tell: Tell) -> None:
     """What the killed ones are held to is what a run does that nobody kills."""
     story = tell("in_place")

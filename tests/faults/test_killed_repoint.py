@@ -8,33 +8,27 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.conftest import Tell
-from tests.faults.killing import Point, inside
-
-BRANCH = inside("neon", "POST", "/branches$")
-PAUSE = inside("coolify", "PATCH", "/applications/[^/]+$")
-ENV = inside("coolify", "PATCH", "/applications/(?!rewind0probe)[^/]+/envs/bulk$")
-DEPLOY = inside("coolify", "POST", "/(rollback|restart|deploy)$")
-DISABLE = inside("neon", "PATCH", "/endpoints/[^/]+$")
+from tests.faults.killing import DEPLOY, DISABLE, ENV, MAKE_BRANCH, PAUSE, Point, points
 
 # Between the effect of a write and its answer is where most can be lost, so that is what is always tried.
 TELLING = [
-    Point("make_branch", fault=BRANCH("hang_after")),
-    Point("verified", "done"),
-    Point("fence_writes", "done"),
     Point("env", fault=ENV("hang_after")),
-    Point("env", "done"),
     Point("deploy", fault=DEPLOY("hang_after")),
-    Point("prove"),
     Point("disable_.*", fault=DISABLE("hang_after")),
 ]
 ALL_OTHERS = [
+    Point("make_branch", fault=MAKE_BRANCH("hang_after")),
+    Point("fence_writes", "done"),
+    Point("verified", "done"),
+    Point("env", "done"),
+    Point("prove"),
     Point("run"),
     Point("preflight"),
     Point("plan"),
     Point("plan", "done"),
     Point("branch"),
     Point("make_branch"),
-    Point("make_branch", fault=BRANCH("hang")),
+    Point("make_branch", fault=MAKE_BRANCH("hang")),
     Point("make_branch", "done"),
     Point("verify"),
     Point("confirm"),
@@ -63,9 +57,7 @@ ALL_OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "point", [*TELLING, *(pytest.param(point, marks=pytest.mark.long) for point in ALL_OTHERS)], ids=str
-)
+@pytest.mark.parametrize("point", points(TELLING, ALL_OTHERS), ids=str)
 def test_when_the_controller_is_killed_then_the_same_command_ends_where_an_undisturbed_run_ends(
     tell: Tell, point: Point
 ) -> None:
@@ -76,6 +68,7 @@ def test_when_the_controller_is_killed_then_the_same_command_ends_where_an_undis
     story.assert_restored()
 
 
+@pytest.mark.long
 def test_an_undisturbed_run_ends_as_it_must(tell: Tell) -> None:
     """What the killed ones are held to is what a run does that nobody kills."""
     story = tell("repoint")

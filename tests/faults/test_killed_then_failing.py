@@ -13,7 +13,10 @@ from tests.faults.killing import Point
 
 @pytest.mark.parametrize(
     ("strategy", "step"),
-    [("repoint", "env"), pytest.param("in_place", "delete_preview", marks=pytest.mark.long)],
+    [
+        pytest.param("repoint", "env", marks=pytest.mark.long),
+        pytest.param("in_place", "delete_preview", marks=pytest.mark.long),
+    ],
 )
 def test_when_the_next_run_cannot_even_begin_then_the_one_after_it_still_finishes(
     tell: Tell, strategy: str, step: str

@@ -8,19 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.conftest import Tell
-from tests.faults.killing import Fault, Point, inside
-
-ENV = inside("coolify", "PATCH", "/applications/(?!rewind0probe)[^/]+/envs/bulk$")
-DEPLOY = inside("coolify", "POST", "/(rollback|restart|deploy)$")
-DISABLE = inside("neon", "PATCH", "/endpoints/[^/]+$")
-DELETE = inside("neon", "DELETE", "/branches/[^/]+$")
-RESTORE = inside("neon", "POST", "/branches/[^/]+/restore$")
-PROTECTION = inside("neon", "PATCH", "/branches/[^/]+$")
-
-
-def second(fault: Fault) -> Fault:
-    """The second such request: the first one is the cutover's, the second takes it back."""
-    return {**fault, "skip": 1}
+from tests.faults.killing import CHANGE_BRANCH, DELETE_BRANCH, DEPLOY, DISABLE, ENV, RESTORE_IN_PLACE, Point, nth
 
 
 def always(*points: tuple[str, Point]) -> list[object]:
@@ -33,17 +21,15 @@ def long(*points: tuple[str, Point]) -> list[object]:
 
 
 IN_AN_UNDO = [
-    *always(
-        ("repoint", Point("undo", fault=second(DEPLOY("hang_after")))),
-        ("in_place", Point("undo", fault=second(RESTORE("hang_after")))),
-    ),
+    *always(("repoint", Point("undo", fault=nth(DEPLOY("hang_after"), 2)))),
     *long(
+        ("in_place", Point("undo", fault=nth(RESTORE_IN_PLACE("hang_after"), 2))),
         ("repoint", Point("undo")),
-        ("repoint", Point("undo", fault=second(ENV("hang")))),
-        ("repoint", Point("undo", fault=second(ENV("hang_after")))),
+        ("repoint", Point("undo", fault=nth(ENV("hang"), 2))),
+        ("repoint", Point("undo", fault=nth(ENV("hang_after"), 2))),
         ("repoint", Point("undo", "done")),
         ("in_place", Point("undo")),
-        ("in_place", Point("undo", fault=second(RESTORE("hang")))),
+        ("in_place", Point("undo", fault=nth(RESTORE_IN_PLACE("hang"), 2))),
         ("in_place", Point("undo", "done")),
     ),
 ]
@@ -64,11 +50,11 @@ def test_when_killed_while_it_takes_itself_back_then_the_same_command_finishes_t
 
 BEFORE_UNDO = [
     *always(
-        ("repoint", Point("env", fault=ENV("hang_after"))),
         ("repoint", Point("disable_.*", fault=DISABLE("hang_after"))),
-        ("in_place", Point("restore", fault=RESTORE("hang_after"))),
+        ("in_place", Point("restore", fault=RESTORE_IN_PLACE("hang_after"))),
     ),
     *long(
+        ("repoint", Point("env", fault=ENV("hang_after"))),
         ("repoint", Point("pause_auto_deploy", "done")),
         ("repoint", Point("fence_writes", "done")),
         ("repoint", Point("env", "done")),
@@ -76,8 +62,8 @@ BEFORE_UNDO = [
         ("repoint", Point("deploy", "done")),
         ("repoint", Point("prove")),
         ("repoint", Point("resume_auto_deploy")),
-        ("in_place", Point("delete_preview", fault=DELETE("hang_after"))),
-        ("in_place", Point("restore", fault=RESTORE("hang"))),
+        ("in_place", Point("delete_preview", fault=DELETE_BRANCH("hang_after"))),
+        ("in_place", Point("restore", fault=RESTORE_IN_PLACE("hang"))),
         ("in_place", Point("restore", "done")),
         ("in_place", Point("prove")),
     ),
@@ -96,7 +82,7 @@ def test_when_a_restore_was_killed_then_undo_takes_it_back(tell: Tell, strategy:
 @pytest.mark.parametrize(
     "point",
     [
-        Point("unprotect", fault=PROTECTION("hang_after")),
+        Point("unprotect", fault=CHANGE_BRANCH("hang_after")),
         pytest.param(Point("restore", "done"), marks=pytest.mark.long),
     ],
     ids=str,
@@ -111,8 +97,8 @@ def test_when_it_was_killed_unprotected_then_undo_protects_the_primary_again(tel
 
 @pytest.mark.parametrize(
     ("strategy", "point"),
-    always(("repoint", Point("undo", fault=DEPLOY("hang_after"))))
-    + always(("in_place", Point("undo", fault=RESTORE("hang_after")))),
+    long(("repoint", Point("undo", fault=DEPLOY("hang_after"))))
+    + always(("in_place", Point("undo", fault=RESTORE_IN_PLACE("hang_after")))),
 )
 def test_when_undo_itself_was_killed_then_undo_again_finishes_it(tell: Tell, strategy: str, point: Point) -> None:
     """Given a proven restore and an undo of it that was killed, the same undo again ends it."""
@@ -124,6 +110,7 @@ def test_when_undo_itself_was_killed_then_undo_again_finishes_it(tell: Tell, str
     story.assert_taken_back()
 
 
+@pytest.mark.long
 def test_when_killed_before_its_cutover_then_undo_ends_the_run_and_other_inputs_are_free(tell: Tell) -> None:
     """Given a restore killed before it changed anything, other inputs are refused until undo.yml has ended that run."""
     story = tell("repoint")
@@ -136,3 +123,40 @@ def test_when_killed_before_its_cutover_then_undo_ends_the_run_and_other_inputs_
     story.restore(**other).ok()
     assert story.state() == story.good
     story.assert_settled()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "point"),
+    always(("repoint", Point("undo", fault=DEPLOY("hang_after"))))
+    + long(("in_place", Point("undo", fault=RESTORE_IN_PLACE("hang_after"))), ("repoint", Point("undo", "done"))),
+)
+def test_when_the_undo_of_a_finished_restore_was_killed_then_the_next_restore_sees_it(
+    tell: Tell, strategy: str, point: Point
+) -> None:
+    """Given a proven restore and a killed undo of it, other inputs are refused, and the same inputs finish the undo."""
+    story = tell(strategy)
+    story.restore().ok()
+    story.wait_for_state(story.good)
+    story.crash_at(point, "undo")
+    run = story.lines()[0]["run"]
+    refused = story.restore(source_branch=story.old_primary["id"]).failed()
+    assert f"The run {run} (restore) of this target never finished" in refused.message
+    again = story.restore().failed()
+    assert f"The cutover of run {run} was taken back" in again.message
+    story.assert_taken_back()
+    assert [item["proven"] for item in story.cutovers() if item.get("undone")] == [True]
+
+
+@pytest.mark.long
+def test_when_a_later_restore_was_killed_in_its_preflight_then_undo_takes_back_the_cutover_that_stands(
+    tell: Tell,
+) -> None:
+    """Given a proven restore and one killed before it began anything, undo takes back the first, then ends that."""
+    story = tell("repoint")
+    story.restore().ok()
+    story.wait_for_state(story.good)
+    story.crash_at(Point("preflight"), again=True)
+    story.undo().ok()
+    assert story.state() == story.spoilt
+    story.undo().ok()
+    story.assert_taken_back()

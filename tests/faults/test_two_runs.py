@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Tell
-from tests.faults.killing import Point, inside
+from tests.faults.killing import MAKE_BRANCH, Point
 
 # Long enough for the second run to begin and be refused, on a machine that is busy.
 HELD_SECONDS = 30
 
 
-@pytest.mark.parametrize("other", ["restore", "undo"])
+@pytest.mark.parametrize("other", ["restore", pytest.param("undo", marks=pytest.mark.long)])
 def test_when_a_run_is_under_way_then_a_second_one_is_refused_and_writes_nothing(tell: Tell, other: str) -> None:
     """Given a restore that works on a target, another run names it, writes nothing, and the first one ends well."""
     story = tell("repoint")
-    held = inside("neon", "POST", "/branches$")("hang_after")
+    held = MAKE_BRANCH("hang_after")
     story.control.fault(**held, seconds=HELD_SECONDS)
     first = story.start()
     first.wait_until(lambda: Point("make_branch").stands_in(story.lines()), "the branch")

@@ -91,6 +91,11 @@ def _message(found: list[str]) -> str:
     return " ".join(str(shown.get("msg", "")).split()) if isinstance(shown, dict) else ""
 
 
+def typed(name: str, value: Any) -> str:
+    """``-e name="a few words"`` reaches the program without its quotes; a list or a number is given as JSON."""
+    return f"{name}={value}" if isinstance(value, str) and value else json.dumps({name: value})
+
+
 class Playbooks:
     """Runs playbooks against one sandbox. Every run fails the test when a secret shows in what it printed or wrote."""
 
@@ -129,8 +134,8 @@ class Playbooks:
         inventory: Iterable[str] | None = None,
         **variables: Any,
     ) -> Played:
-        """One ``ansible-playbook`` with `variables` as ``-e``, started in `folder`."""
-        said = [part for name, value in variables.items() for part in ("-e", json.dumps({name: value}))]
+        """One ``ansible-playbook`` with `variables` as ``-e``, as a person would type them, started in `folder`."""
+        said = [part for name, value in variables.items() for part in ("-e", typed(name, value))]
         program = str(Path(sys.executable).with_name("ansible-playbook"))
         command = [program, *(self.inventory if inventory is None else inventory), str(playbook), *options, *said]
         began = time.monotonic()

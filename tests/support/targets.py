@@ -107,7 +107,11 @@ class Target:
 
     def branches(self) -> dict[str, dict[str, Any]]:
         """The branches by name."""
-        return {str(item["name"]): item for item in self._neon("/branches", limit=1000)["branches"]}
+        found, page = [], self._neon("/branches", limit=10000)
+        while page["pagination"].get("next"):
+            found += page["branches"]
+            page = self._neon("/branches", limit=10000, cursor=page["pagination"]["next"])
+        return {str(item["name"]): item for item in (*found, *page["branches"])}
 
     def endpoints(self, branch_id: str) -> list[dict[str, Any]]:
         """The computes of a branch."""

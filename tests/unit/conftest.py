@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from ansible_collections.rewind.database.plugins.module_utils import _http, _waiter
+from ansible_collections.rewind.database.plugins.module_utils import _http, _pace, _waiter
 from ansible_collections.rewind.database.tests.unit.both_ways import BothWays, StubServer
 from ansible_collections.rewind.database.tests.unit.tools import ENVIRONMENT, FakeClock, Script
 
@@ -20,10 +20,17 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No token or address of the person who runs the tests may reach them."""
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No token or address of the person who runs the tests may reach them, and no test that person's state."""
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
+
+
+@pytest.fixture(autouse=True)
+def _own_pace(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the tests' clocks say must slow down nobody else."""
+    monkeypatch.setattr(_pace, "FOLDER", tmp_path_factory.mktemp("pace") / "shared")
 
 
 @pytest.fixture

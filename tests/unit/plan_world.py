@@ -169,6 +169,9 @@ class World:
         }
         self.losses: Json | None = None
         self.other_targets: list[Json] = []
+        self.rehearsal: list[Json] = []
+        self.failed_reads: Json = {}
+        self.snapshots: list[Json] | None = None
 
     def params(self, **request: Any) -> Json:
         """The options of the module. Without another restore point, the request names `POINT`."""
@@ -192,6 +195,9 @@ class World:
                 "migration": self.migration,
                 "losses": self.losses,
                 "other_targets": self.other_targets,
+                "rehearsal": self.rehearsal,
+                "failed_reads": self.failed_reads,
+                "snapshots": self.snapshots,
                 "request": {
                     "target": "tracker",
                     "environment": "staging",

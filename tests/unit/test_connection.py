@@ -253,6 +253,39 @@ def test_a_template_gets_its_password_from_neon_or_the_environment(
     assert "p@ss/word:1" not in task.masker.text("p@ss/word:1 p%40ss%2Fword%3A1")
 
 
+@pytest.mark.parametrize(
+    ("host", "revealed", "used"),
+    [(HOST, PASSWORD, OLD_PASSWORD), (OLD_HOST, PASSWORD, PASSWORD), (OLD_HOST, None, OLD_PASSWORD)],
+    ids=["its own compute", "another compute", "another compute, and Neon reveals nothing"],
+)
+def test_a_whole_string_from_the_environment_gives_its_password_where_it_leads(
+    script: Script, monkeypatch: pytest.MonkeyPatch, host: str, revealed: str | None, used: str
+) -> None:
+    """Given the application's string in a variable, then its password is used there, elsewhere Neon's goes first."""
+    monkeypatch.setenv("OLD_STRING", f"postgres://owner:{OLD_PASSWORD}@{host}/shop?x=1")
+    expect_endpoint(script)
+    if revealed:
+        script.expect("GET", f"{P}/connection_uri", {"uri": TOLD})
+    else:
+        script.expect("GET", f"{P}/connection_uri", {"message": "passwords are not stored"}, status=412)
+    given = {"template": f"postgres://owner@{host}/shop?x=1", "password_env": "OLD_STRING"}
+    found, task = resolved(given)
+    assert found.value == f"postgres://owner:{used}@{HOST}/shop?x=1"
+    assert OLD_PASSWORD not in task.masker.text(f"x {OLD_PASSWORD} y")
+
+
+def test_a_string_of_another_application_in_the_environment_is_refused(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a string of another role, then nothing is made of it, and it is not shown."""
+    monkeypatch.setenv("OLD_STRING", f"postgres://stranger:{SECRET}@{HOST}/shop")
+    expect_endpoint(script)
+    script.expect("GET", f"{P}/connection_uri", {"uri": TOLD})
+    with pytest.raises(RewindError, match="for role stranger") as caught:
+        resolved({"template": f"postgres://owner@{OLD_HOST}/shop", "password_env": "OLD_STRING"})
+    assert SECRET not in str(caught.value)
+
+
 def test_a_template_with_a_password_is_refused(script: Script) -> None:
     """Given a template that holds a password, then it is refused and not shown."""
     with pytest.raises(RewindError) as caught:

@@ -172,14 +172,18 @@ def test_what_could_lose_something_is_refused_before_any_write(
         assert word in result["msg"]
 
 
-def test_a_locked_row_is_overwritten_on_demand_and_called_unproven(script: Script, options: Json) -> None:
+@pytest.mark.parametrize("whole_task", [True, False])
+def test_a_locked_row_is_overwritten_on_demand_and_called_unproven(
+    script: Script, options: Json, whole_task: bool
+) -> None:
     """Given a locked row and overwrite_locked, then it is written with its lock, and nothing is claimed about it."""
     before = hidden(is_shown_once=True)
     after = hidden(is_shown_once=True, updated_at="2026-11-22T11:00:00.000000Z")
     script.expect("GET", ENVS, [before]).expect("GET", "/version", "4.3.11")
     script.expect("PATCH", f"{ENVS}/bulk", [], status=201, json={"data": [sent(NEW, is_shown_once=True)]})
     script.expect("GET", ENVS, [after])
-    result = call(options, {"key": "DATABASE_URL", "value": NEW}, overwrite_locked=True)
+    task, variable = ({"overwrite_locked": True}, {}) if whole_task else ({}, {"overwrite_locked": True})
+    result = call(options, {"key": "DATABASE_URL", "value": NEW, **variable}, **task)
     assert result["changed"] is True and result["variables"][0]["verified"] is None
     assert "cannot be read back" in result["warnings"][0]
 

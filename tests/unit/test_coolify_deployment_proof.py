@@ -89,6 +89,38 @@ def test_nothing_is_done_when_the_environment_was_deployed_already(script: Scrip
     assert result["changed"] is False and result["deployment"]["uuid"] == "old" and result["operations"] == []
 
 
+@pytest.mark.parametrize("wanted", [SHA, SHA[:12], "configured"])
+def test_a_deployment_of_the_commit_that_is_asked_for_is_not_made_again(script: Script, wanted: str) -> None:
+    """Given a deployment after the write of that commit, also abbreviated, or of the branch's head: nothing is sent."""
+    script.expect("GET", AT, application())
+    script.expect("GET", LIST, page(deployment(created_at="2026-11-22T11:00:01.000000Z")))
+    script.expect("GET", "/version", "4.3.11").expect("GET", AT, application())
+    assert call(after="2026-11-22T11:00:00Z", commit=wanted)["changed"] is False
+
+
+def test_a_deployment_of_another_commit_is_not_taken_for_the_one_that_is_asked_for(script: Script) -> None:
+    """Given a push that was deployed after the write, then the commit that was asked for is deployed after it."""
+    begin(script, deployment(created_at="2026-11-22T11:00:01.000000Z", commit=OTHER_SHA))
+    script.expect("POST", f"{AT}/rollback", QUEUED, json={"commit": SHA})
+    script.expect("GET", "/deployments/new", deployment("new")).expect("GET", AT, application())
+    result = call(after="2026-11-22T11:00:00Z", commit=SHA)
+    assert result["changed"] is True and result["deployment"]["commit"] == SHA
+
+
+def test_an_image_that_was_deployed_with_another_tag_is_deployed_again(script: Script) -> None:
+    """Given an application of an image, whose deployments name no commit, then its tag decides."""
+    image = {"build_pack": "dockerimage", "docker_registry_image_tag": "1.4.0"}
+    later = {"commit": "HEAD", "created_at": "2026-11-22T11:00:01.000000Z"}
+    for tag, changed in (("1.4.0", False), ("1.5.0", True)):
+        script.expect("GET", AT, application(**image))
+        script.expect("GET", LIST, page(deployment(docker_registry_image_tag=tag, **later)))
+        script.expect("GET", "/version", "4.3.11")
+        if not changed:
+            script.expect("GET", AT, application(**image))
+        result = call(after="2026-11-22T11:00:00Z", commit="1.4.0", check_mode=changed)
+        assert result["changed"] is changed
+
+
 def test_the_same_second_counts_as_too_early(script: Script) -> None:
     """Given a deployment of the second in which the row was written, then their order is not known: deploy again."""
     begin(script, deployment(created_at="2026-11-22T11:00:00.000000Z"))

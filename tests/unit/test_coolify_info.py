@@ -95,6 +95,36 @@ def test_an_application_is_read_with_its_rows_but_no_values(script: Script, tmp_
     assert found["rolling"] == {"ok": True, "reasons": []} and result["changed"] is False
 
 
+def test_a_row_that_nobody_can_read_is_known_by_the_string_that_a_person_supplies(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a locked row, then the variable's string stands for it; a row that can be read keeps its own."""
+    monkeypatch.setenv("OLD_STRING", f" {DIRECT_URL}\n")
+    locked = {key: value for key, value in row("DATABASE_URL", "", is_shown_once=True).items() if key != "value"}
+    preview = {**locked, "uuid": "preview", "is_preview": True}
+    names = dict.fromkeys(("DATABASE_URL", "SAME_URL", "POOL_URL"), "OLD_STRING") | {"UNSET_URL": "NOT_SET"}
+    read(script, [locked, preview, row("SAME_URL", DIRECT_URL), row("POOL_URL", POOLED_URL), row("UNSET_URL", "x")])
+    result = call("coolify_application_info", check_mode=True, application=APP, supplied_env=names)
+    shown = result["application"]["environment"]
+    assert [item["supplied"] for item in shown] == [True, False, True, False, False]
+    assert shown[0]["connection"]["host"] == HOST and shown[0]["readable"] is False
+    assert shown[1]["connection"] is None and shown[3]["connection"]["host"] == POOLED
+    assert [line for line in result["warnings"] if "supplied" in line] == [
+        "The string supplied for POOL_URL is not the one that stands in the row; it is not used."
+    ]
+
+
+def test_a_supplied_value_that_is_no_connection_string_is_refused_without_showing_it(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a variable that holds something else, then the message names the variable only."""
+    monkeypatch.setenv("OLD_STRING", PASSWORD)
+    script.expect("GET", "/version", "4.3.11").expect("GET", AT, application()).expect("GET", f"{AT}/envs", [])
+    script.expect("GET", LIST, {"count": 1, "deployments": [deployment()]})
+    result = call("coolify_application_info", application=APP, supplied_env={"DATABASE_URL": "OLD_STRING"})
+    assert result["failed"] is True and "OLD_STRING" in result["msg"]
+
+
 def test_in_check_mode_abilities_stay_unproven(script: Script) -> None:
     """Given check mode, then nothing but GET is sent, and what could not be proven is said to be unproven."""
     read(script, [row("DATABASE_URL", DIRECT_URL)])
@@ -225,6 +255,9 @@ def test_every_row_that_names_the_host_is_found(script: Script) -> None:
         ("project", "main", "READ_URL", False),
         ("application", "tracker", "ANALYTICS", False),
     ]
+    hashes = [item["hash"] for item in result["consumers"]]
+    assert all(len(text) == 12 for text in hashes), "a write can be made only if the row is still that"
+    assert hashes[1] == hashes[3] != hashes[0]
     assert result["consumers"][-1]["through"] == "project.READ_URL" and result["consumers"][1]["is_preview"] is True
     reasons = {(item["kind"], item["name"]): (item["env_keys"], item["reason"]) for item in result["unreadable"]}
     assert reasons["application", "jobs"] == (["DATABASE_URL"], "locked")

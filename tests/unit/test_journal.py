@@ -169,6 +169,47 @@ def test_only_runs_without_an_end_and_stuck_ones_are_unfinished(journal: Journal
     assert latest is not None and latest.id == max(runs.values())
 
 
+@pytest.mark.parametrize("ended", ["done", "failed"])
+def test_a_run_that_is_about_to_be_taken_back_is_unfinished_again(journal: Journal, ended: str) -> None:
+    """Given a run that has ended, when it is reopened, then a kill right after that leaves it to be found."""
+    run = journal.start("restore", {"cutover": "repoint"})
+    journal.append(run.id, "env", "done", ids={"branch": "b"})
+    journal.finish(run.id, ended)
+    assert journal.unfinished() == []
+    reopened = journal.reopen(run.id, data={"why": "undo"})
+    assert reopened.status == "running" and reopened.finished_at is None and reopened.resumed == 0
+    (found,) = journal.unfinished("restore")
+    assert found.inputs == {"cutover": "repoint"} and found.steps["env"].ids == {"branch": "b"}
+    assert journal.finish(run.id, "undone").status == "undone"
+    assert journal.unfinished() == []
+
+
+def test_a_run_that_is_unfinished_is_not_reopened(journal: Journal) -> None:
+    """Given a run without an end and a stuck one, then reopening adds nothing: a stuck one stays stuck."""
+    running, stuck = journal.start("restore", {}), journal.start("restore", {})
+    journal.finish(stuck.id, "stuck")
+    before = [run.path.read_bytes() for run in (running, stuck)]
+    assert [journal.reopen(run.id).status for run in (running, stuck)] == ["running", "stuck"]
+    assert [run.path.read_bytes() for run in (running, stuck)] == before
+
+
+def test_a_run_is_taken_back_only_once(journal: Journal) -> None:
+    """Given a run that was taken back, then it is not reopened."""
+    run = journal.start("restore", {})
+    journal.finish(run.id, "undone")
+    with pytest.raises(Refused, match="that was done already"):
+        journal.reopen(run.id)
+
+
+@pytest.mark.parametrize("step", ["pause_auto_deploy", "fence_writes", "env", "unprotect", "restore"])
+def test_a_cutover_has_begun_with_the_intent_of_its_first_step(journal: Journal, step: str) -> None:
+    """Given a plan and one step that was about to be done, then there may be something to take back."""
+    run = journal.start("restore", {})
+    assert not journal.append(run.id, "plan", "done", data={"plan": {}}).cutover_begun
+    assert not journal.append(run.id, "delete_preview", "intent").cutover_begun
+    assert journal.append(run.id, step, "intent").as_dict()["cutover_begun"] is True
+
+
 def test_writing_the_same_end_twice_writes_once(journal: Journal) -> None:
     """Given a run that has ended, when the same end is written again, then nothing is added."""
     run = journal.start("backup", {})

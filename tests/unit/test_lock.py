@@ -139,6 +139,94 @@ def test_a_lock_from_elsewhere_is_broken_only_by_naming_its_run(
     assert locks.take(["a"], RUN, "tracker", break_run=OTHER)[0].run == RUN
 
 
+def _stuck(tmp_path: Path, process: subprocess.Popen[bytes]) -> Locks:
+    """The locks of a run that ended stuck, in a process that is gone; it had gone on with the run `OTHER`."""
+    ended = Locks(tmp_path, describe(process.pid))
+    ended.take(NAMES, "20250113T142502Z-restore-cccccc", "tracker")
+    kept = ended.keep("20250113T142502Z-restore-cccccc", OTHER, NAMES)
+    assert [(lock.state, lock.kept_for) for lock in kept] == [("kept", OTHER)] * 2
+    process.kill()
+    process.wait()
+    return ended
+
+
+def test_a_stuck_run_keeps_its_locks_beyond_its_process(
+    locks: Locks, tmp_path: Path, process: subprocess.Popen[bytes]
+) -> None:
+    """Given locks kept for a stuck run, others are refused, and told how to take that run back and how to break it."""
+    _stuck(tmp_path, process)
+    assert [lock.state for lock in locks.listed()] == ["kept", "kept"]
+    for broken in (None, RUN):
+        with pytest.raises(Refused, match=f"run {OTHER}, which is stuck") as caught:
+            locks.take(NAMES, RUN, "tracker", break_run=broken)
+        assert f"playbooks/undo.yml -e target=tracker -e run={OTHER}" in caught.value.hint
+        assert f"-e break_lock={OTHER}" in caught.value.hint
+    assert locks.take(NAMES, RUN, "tracker", break_run=OTHER)[0].kept_for == ""
+    assert locks.release(RUN, NAMES)
+    assert locks.listed() == []
+
+
+def test_the_undo_of_a_stuck_run_takes_its_locks_over_and_releases_them(
+    locks: Locks, tmp_path: Path, process: subprocess.Popen[bytes]
+) -> None:
+    """Given locks kept for a stuck run, the undo of that run gets them and frees them; that of another run does not."""
+    _stuck(tmp_path, process)
+    with pytest.raises(Refused):
+        locks.take(NAMES, RUN, "tracker", stuck_run="20250113T142500Z-restore-dddddd")
+    taken = locks.take(NAMES, RUN, "tracker", stuck_run=OTHER)
+    assert [(lock.state, lock.kept_for, lock.kept_at) for lock in taken] == [("held", OTHER, "")] * 2
+    assert locks.take(NAMES, RUN, "tracker", stuck_run=OTHER) == taken
+    assert len(locks.release(RUN, NAMES)) == 2
+    assert locks.listed() == []
+
+
+def test_an_undo_of_a_stuck_run_that_is_killed_leaves_the_locks_kept(
+    locks: Locks, tmp_path: Path, process: subprocess.Popen[bytes]
+) -> None:
+    """Given an undo that took the locks of a stuck run over and is killed, then they are as they were before it."""
+    _stuck(tmp_path, process)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as undo:
+        Locks(tmp_path, describe(undo.pid)).take(NAMES, RUN, "tracker", stuck_run=OTHER)
+        with pytest.raises(Refused, match="is still running"):
+            locks.take(NAMES, "20250113T142503Z-undo-eeeeee", "tracker", stuck_run=OTHER)
+        undo.kill()
+        undo.wait()
+    assert [lock.state for lock in locks.listed()] == ["kept", "kept"]
+    assert locks.take(NAMES, "20250113T142503Z-undo-eeeeee", "tracker", stuck_run=OTHER)
+
+
+def test_what_a_stuck_run_keeps_is_not_given_up_when_another_lock_is_refused(
+    locks: Locks, tmp_path: Path, process: subprocess.Popen[bytes], mine: Owner
+) -> None:
+    """Given one lock kept for a stuck run and one that another run holds, the undo gets neither, and both stay."""
+    _stuck(tmp_path, process)
+    held = sorted(NAMES)[1]
+    Locks(tmp_path, replace(mine, host="elsewhere")).take([held], RUN, "tracker", break_run=OTHER)
+    with pytest.raises(Refused, match="cannot be seen"):
+        locks.take(NAMES, "20250113T142503Z-undo-eeeeee", "tracker", stuck_run=OTHER)
+    assert [lock.state for lock in locks.listed()] == ["kept", "other_host"]
+
+
+def test_a_run_keeps_only_its_own_locks(locks: Locks, tmp_path: Path) -> None:
+    """Given locks of another run, then they cannot be kept; in check mode nothing is."""
+    locks.take(["a"], OTHER, "tracker")
+    with pytest.raises(Refused, match=f"belongs to run {OTHER}"):
+        locks.keep(RUN, RUN, ["a"])
+    Locks(tmp_path, locks.owner, write=False).keep(OTHER, OTHER, ["a"])
+    assert [lock.state for lock in locks.listed()] == ["held"]
+
+
+def test_a_check_of_the_undo_of_a_stuck_run_finds_no_conflict(
+    tmp_path: Path, process: subprocess.Popen[bytes], mine: Owner
+) -> None:
+    """Given locks kept for a stuck run, check mode predicts them for its undo, and names that run to all others."""
+    _stuck(tmp_path, process)
+    checking = Locks(tmp_path, mine, write=False)
+    assert {lock.state for lock in checking.take(NAMES, RUN, "tracker", stuck_run=OTHER)} == {"predicted"}
+    assert {lock.who.split(",")[0] for lock in checking.take(NAMES, RUN, "tracker")} == {f"run {OTHER}"}
+    assert [lock.state for lock in checking.listed()] == ["kept", "kept"]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"run": 1}', b"\xff\xfe"])
 def test_an_unreadable_lock_is_held_until_somebody_says_so(locks: Locks, content: bytes) -> None:
     """Given a lock file that says nothing, then it keeps everybody out until break_lock=unreadable."""
@@ -202,6 +290,7 @@ def test_check_mode_takes_breaks_and_releases_nothing(tmp_path: Path, mine: Owne
     Locks(tmp_path / "state", mine).take(["a"], OTHER, "tracker")
     assert [lock.run for lock in checking.take(["a"], RUN, "tracker")] == [OTHER]
     assert [lock.run for lock in checking.release(OTHER)] == [OTHER]
+    assert checking.release(RUN, ["a"]) == checking.keep(RUN, RUN, ["a"]) == []
     assert [lock.run for lock in checking.listed()] == [OTHER]
 
 
@@ -230,7 +319,7 @@ def test_without_an_ansible_playbook_there_is_no_lock(monkeypatch: pytest.Monkey
         (["python3", "-m", "ansible", "playbook"], True),
         (["/bin/sh", "-c", "ansible-playbook x.yml"], False),
         (["vim", "/venv/bin/ansible-playbook"], False),
-        (["python3", "/root/.ansible/tmp/AnsiballZ_run_lock.py"], False),
+        (["python3", "/var/tmp/ansible-tmp-1/AnsiballZ_run_lock.py"], False),
         ([], False),
     ],
 )

@@ -43,7 +43,7 @@ from {COLLECTION}.plugins.plugin_utils._in_process import InProcess as ActionMod
 __all__ = ["ActionModule"]
 """
 # The option of a service that says where it is: a module that has it talks to that service.
-SERVICES = {"neon": "neon_api_url", "coolify": "coolify_api_url"}
+SERVICES = {"neon": "neon_api_url", "coolify": "coolify_api_url", "sentry": "sentry_api_url"}
 
 
 def load(path: Path) -> Any:
@@ -110,6 +110,8 @@ def test_the_versions_agree() -> None:
     assert version in releases
     announced = {module["name"] for release in releases.values() for module in release.get("modules", [])}
     assert announced == set(MODULES), "run antsibull-changelog: it lists what is new"
+    inventory = {item["name"] for release in releases.values() for item in release["plugins"].get("inventory", [])}
+    assert inventory == {path.stem for path in (CLONE / "plugins" / "inventory").glob("*.py")}
 
 
 @pytest.mark.parametrize("group", sorted(SERVICES))

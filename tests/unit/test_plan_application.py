@@ -74,6 +74,15 @@ def test_the_commit_of_the_last_deployment_before_the_point_is_the_one_that_fits
     assert world.plan()["code"]["fits_commit"] == "eeee05"
 
 
+def test_an_application_without_commits_runs_none() -> None:
+    """Given an image, whose deployments Coolify calls HEAD, then no commit is named: HEAD would be taken for a tag."""
+    world = World()
+    world.application["commit"] = None
+    world.deployments["last_finished"] = deployment("d0", "HEAD", "2025-01-13T14:10:00Z")
+    plan = world.plan()
+    assert plan["application"]["commit"] is None and plan["code"]["running_commit"] is None
+
+
 @pytest.mark.parametrize(("answer", "said"), [("deploy_commit", "beef01"), ("accept_schema_mismatch", True)])
 @pytest.mark.parametrize("then", [OLDER, None])
 def test_each_answer_turns_the_stop_into_a_warning(answer: str, said: Any, then: Any) -> None:

@@ -125,7 +125,8 @@ def test_both_strategies_are_priced_and_both_trees_are_drawn() -> None:
     shown = lines(World().plan(cutover="repoint"))
     text = one_line(shown)
     assert "strategy: repoint: it was asked for" in text
-    assert "in_place: connections drop once" in text and "snapshot: not possible:" in text
+    assert "in_place: connections drop once" in text and "snapshot: connections drop once" in text
+    assert "no restore in place works on the primary afterwards" in text
     assert "cannot be deleted then: main" in text
     after = shown[shown.index("branches afterwards:") + 1 :]
     assert after[0] == "  main (default, old primary)"

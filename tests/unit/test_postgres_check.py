@@ -244,6 +244,23 @@ def test_a_query_is_judged_by_its_expression_and_can_change_nothing(
     assert one(cluster, database, kind="sql", query="SELECT 1 FROM status", expect="length(@) == `1`").ok
 
 
+@pytest.mark.parametrize(
+    ("query", "answered"),
+    [
+        ("SELECT * FROM no_such_table", True),
+        ("SELECT no_such_column FROM status", True),
+        ("SELECT 1 / 0", True),
+        ("SELECT 'x'::int", True),
+        ("SELECT FROM FROM", False),
+        ("SELECT * FROM pg_catalog.pg_authid", False),
+    ],
+)
+def test_what_a_failed_query_says_of_the_data(cluster: Cluster, database: str, query: str, answered: bool) -> None:
+    """Given a query that fails for what is or is not there, it is a verdict; for any other reason it is none."""
+    outcome = one(cluster, database, kind="sql", query=query, expect="`true`")
+    assert (outcome.ok, outcome.answered) == (False, answered)
+
+
 def test_what_is_shown_of_an_answer_is_short(cluster: Cluster, database: str) -> None:
     """Given a query with many rows, then the expression sees up to a thousand and the result shows five."""
     outcome = one(
@@ -301,6 +318,7 @@ def test_a_table_that_cannot_be_read_fails_alone(cluster: Cluster) -> None:
     assert "holds a lock" in outcomes[1].message
     assert "may not read public.hidden" in outcomes[2].message
     assert "row security hides rows" in outcomes[3].message
+    assert [outcome.answered for outcome in outcomes] == [True, False, False, False, True], "that is no verdict"
 
 
 @pytest.mark.parametrize(
@@ -334,7 +352,7 @@ def test_the_module_reports_and_does_not_fail(script: Script, cluster: Cluster, 
     result = _module(script, cluster, database, checks=checks, restore_point="2025-01-13 14:25:00 UTC")
     assert not result.get("failed") and result["changed"] is False
     assert result["passed"] is False and [check["name"] for check in result["failed_checks"]] == ["quests are there"]
-    assert {"name", "kind", "ok", "expected", "found", "message"} == set(result["checks"][0])
+    assert {"name", "kind", "ok", "expected", "found", "message", "answered"} == set(result["checks"][0])
     assert script.writes() == []
 
 

@@ -47,6 +47,17 @@ def test_sessions_are_listed_with_what_tells_that_something_was_written(cluster:
     assert first["server_started_at"] == third["server_started_at"]
 
 
+def test_connections_of_all_databases_count_against_the_servers_maximum(cluster: Cluster, database: str) -> None:
+    """Given a session on another database, then this one does not list it, but the server counts it."""
+    other = cluster.create_database("CREATE TABLE t (n int)")
+    with cluster.connect(other), connect(address(cluster, database), read_only=False) as session:
+        found = read_sessions(session)
+        assert found["count"] == 0 and found["connections"]["used"] >= 2
+        assert found["tls"] is session.tls
+        most = session.one("SELECT current_setting('max_connections')::int AS max")["max"]
+    assert found["connections"]["max"] == most > found["connections"]["reserved"] > 0
+
+
 def test_the_list_says_that_a_fence_is_up(script: Script, cluster: Cluster, database: str) -> None:
     """Given a fenced database, then the list says that new sessions are read only."""
     fencing.change(address(cluster, database), fenced=True)
@@ -106,6 +117,48 @@ def test_neither_this_collection_nor_the_platform_counts_as_somebody(
         waited = call_module("postgres_session_info", options(database, expect="some", wait_timeout=3))
     assert found["count"] == found["own"] == 1 and found["internal_count"] == 1
     assert waited["failed"] and waited["error"]["code"] == "timeout" and sum(clock.slept) == pytest.approx(3)
+
+
+def test_only_a_new_session_of_the_application_is_taken_for_it(
+    script: Script, cluster: Cluster, database: str, clock: FakeClock
+) -> None:
+    """Given sessions from before the cutover, of another role and of this collection: none of them is the proof."""
+    with (
+        cluster.connect(database, application_name="somebody with psql"),
+        connect(address(cluster, database)),
+    ):
+        expect(script, cluster, database)
+        before = call_module("postgres_session_info", options(database))
+        since = {"since": before["at"], "wait_timeout": 2, "expect": "some"}
+        with connect(address(cluster, database)):
+            expect(script, cluster, database)
+            waited = call_module("postgres_session_info", options(database, **since))
+        assert before["matching"] == 1
+        assert waited["failed"] and "a new session since" in waited["msg"] and "from before" in waited["msg"]
+        with cluster.connect(database, application_name="tracker"):
+            expect(script, cluster, database)
+            other = call_module("postgres_session_info", options(database, user="another_role", **since))
+            expect(script, cluster, database)
+            proven = call_module("postgres_session_info", options(database, user=OWNER, **since))
+    assert other["failed"] and "of another_role" in other["msg"]
+    assert proven["matching"] == 1 and proven["count"] == 3 and proven["own"] == 1
+
+
+def test_behind_a_pooler_a_session_that_is_used_again_counts(
+    script: Script, cluster: Cluster, database: str, clock: FakeClock
+) -> None:
+    """Given a session opened before, then it is the application's once it was used since, and only where asked for."""
+    with cluster.connect(database, application_name="pooler") as pooler:
+        expect(script, cluster, database)
+        since = call_module("postgres_session_info", options(database))["at"]
+        given = {"since": since, "expect": "some", "wait_timeout": 2}
+        expect(script, cluster, database)
+        assert call_module("postgres_session_info", options(database, reused=True, **given))["failed"]
+        pooler.execute("SELECT 1")
+        expect(script, cluster, database)
+        assert call_module("postgres_session_info", options(database, **given))["failed"]
+        expect(script, cluster, database)
+        assert call_module("postgres_session_info", options(database, reused=True, **given))["matching"] == 1
 
 
 def test_nothing_is_waited_for_on_a_predicted_branch(script: Script, clock: FakeClock) -> None:

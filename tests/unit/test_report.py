@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.rewind.database.plugins.filter.report import report_facts, report_paths, report_view
+from ansible_collections.rewind.database.plugins.filter.report import report_facts, report_view
 from ansible_collections.rewind.database.plugins.module_utils._report import facts, view
 from ansible_collections.rewind.database.plugins.module_utils._report_parts import (
     escape_html,
@@ -234,15 +234,6 @@ def test_an_instant_is_shown_as_people_read_it(text: str, people: str) -> None:
 
 
 class TestFilters:
-    def test_the_paths_lie_below_the_state_directory_whatever_the_target_is_called(self) -> None:
-        paths = report_paths({"target": "../../etc", "run": "20250113T145800Z-restore-4f2a9c"}, "/srv/rewind")
-        assert paths["html"] == "/srv/rewind/reports/%2E.%2F..%2Fetc/20250113T145800Z-restore-4f2a9c.html"
-
-    @pytest.mark.parametrize("data", [{"target": "t"}, {"run": "r"}, {}])
-    def test_a_report_without_a_run_or_a_target_is_refused(self, data: Json) -> None:
-        with pytest.raises(AnsibleFilterError):
-            report_paths(data, "/srv/rewind")
-
     def test_what_is_no_dictionary_and_a_form_that_does_not_exist_are_refused(self) -> None:
         with pytest.raises(AnsibleFilterError, match="dictionary"):
             report_facts("text")

@@ -180,13 +180,32 @@ class TestPrimary:
         world.branches[0]["endpoints"][0]["current_state"] = "idle"
         assert [item["endpoint_id"] for item in world.plan()["wakes"]] == ["ep-main-compute-a1"]
 
+    def test_a_branch_of_an_earlier_run_that_sleeps_is_listed_too(self) -> None:
+        world = World()
+        ours = {"tool": "rewind.database"}
+        world.add(branch("br-old-try", "restore-20250113-142500", annotations=ours, compute="ep-old-try", **PARENT))
+        assert world.plan(cutover="repoint")["wakes"] == []
+        world.branches[-1]["endpoints"][0]["current_state"] = "idle"
+        (item,) = world.plan(cutover="repoint")["wakes"]
+        assert (item["name"], item["endpoint_id"]) == ("restore-20250113-142500", "ep-old-try")
+
     def test_a_locked_row_works_with_the_string_supplied_from_the_environment(self) -> None:
         world = World()
-        world.application["environment"][0] |= {"readable": False, "is_shown_once": True, "connection": None}
-        assert codes(world.plan()) == ["env_row_locked"]
-        plan = world.plan(cutover="repoint", old_connection={"host": MAIN_HOST, "user": "u", "database": "tracker"})
+        row = world.application["environment"][0]
+        known = {**row["connection"], "template": f"postgresql://tracker_owner@{MAIN_HOST}/tracker"}
+        row |= {"readable": False, "is_shown_once": True, "connection": None}
+        advice = problem(world.plan(), "env_row_locked")["what_to_do"]
+        assert "export REWIND_OLD_CONNECTION_STRING=" in advice
+        row |= {"connection": known, "supplied": True}
+        plan = world.plan(cutover="repoint")
         assert plan["problems"] == []
-        assert [row["key"] for row in plan["env"]["rows"]] == ["DATABASE_URL"]
+        moved = plan["env"]["rows"][0]
+        assert (moved["key"], moved["password_env"]) == ("DATABASE_URL", "REWIND_OLD_CONNECTION_STRING")
+        assert plan["env"]["base"] == {"template": known["template"], "password_env": moved["password_env"]}
+
+    def test_a_row_that_can_be_read_needs_nothing_from_the_environment(self) -> None:
+        plan = World().plan(cutover="repoint")
+        assert plan["env"]["base"] is None and plan["env"]["rows"][0]["password_env"] is None
 
 
 class TestStrategy:
@@ -226,7 +245,8 @@ class TestStrategy:
         assert after["backup-20250113-140100"]["parent_id"] == after["rollback-20250113-150000"]["id"]
         assert in_place["children_moved"] == ["backup-20250113-140100"]
         assert "until these go" in in_place["undeletable_afterwards"][0]["why"]
-        assert not offered["snapshot"]["offered"]
+        kept = {row["name"]: row for row in offered["snapshot"]["tree_after"]}
+        assert kept["backup-20250113-140100"]["parent_id"] == kept["rollback-20250113-150000"]["id"]
 
     def test_the_downtime_is_the_median_of_known_deployments_or_says_that_it_is_an_estimate(self) -> None:
         world = World()
@@ -352,6 +372,13 @@ class TestSecondRun:
         plan = world.plan(cutover="repoint")
         assert plan["reuse"]["branch_id"] == "br-old-try"
         assert plan["strategy"]["offered"]["repoint"]["slots"]["branches"]["adds"] == 0
+
+    def test_a_branch_that_nothing_proves_unwritten_is_not_taken_again(self) -> None:
+        world = World()
+        world.add(branch("br-old-try", "restore-20250113-142500", annotations={"tool": "rewind.database"}, **PARENT))
+        plan = world.plan(cutover="repoint", reuse=False)
+        assert plan["names"]["branch"] == "restore-20250113-142500-2" and not plan["reuse"]["found"]
+        assert "the restore point itself cannot be read" in plan["reuse"]["why"]
 
     @pytest.mark.parametrize(
         "change",

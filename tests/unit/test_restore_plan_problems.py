@@ -55,6 +55,14 @@ CONSUMER = {
     "pooled": False,
     "application": "w0rk3r",
 }
+OWN_HOST = {
+    **CONSUMER,
+    "uuid": "n1kz0hg8q4w2e6r8t0y2u4i6",
+    "name": "tracker",
+    "key": "PGHOST",
+    "env_uuid": "row-pghost",
+}
+REHEARSED = {"key": "DATABASE_URL", "is_preview": False, "ok": False, "message": "password authentication failed"}
 OLDER = {"head": "0041_old", "schema_hash": "bb"}
 
 
@@ -106,7 +114,19 @@ REFUSALS: list[tuple[str, Change, Json]] = [
     ("ability_missing", update("abilities", read_sensitive="missing"), {"cutover": "in_place"}),
     ("schema_mismatch", lambda w: older_schema(w), {}),
     ("other_consumers", lambda w: w.consumers.append(CONSUMER), {}),
+    ("row_not_a_uri", lambda w: w.consumers.append(OWN_HOST), {"cutover": "repoint"}),
     ("passwords_not_stored", update("project", store_passwords=False), {}),
+    (
+        "passwords_not_stored",
+        lambda w: (
+            w.project.update(store_passwords=False),
+            w.branches[0].update(protected=True),
+            w.application["environment"][0].update(supplied=True),
+        ),
+        {"cutover": "repoint"},
+    ),
+    ("other_database", lambda w: None, {"database": "other"}),
+    ("undo_not_possible", lambda w: w.rehearsal.append(REHEARSED), {"cutover": "repoint"}),
     ("targets_share", lambda w: w.other_targets.append({"target": "b", "application": w.application["uuid"]}), {}),
     ("targets_share", lambda w: w.other_targets.append({"target": "b", "host": MAIN_HOST}), {}),
     ("targets_share", lambda w: w.other_targets.append({"target": "b", "primary_branch_id": MAIN}), {}),
@@ -187,6 +207,7 @@ ACCEPTED: list[tuple[str, Change, Json]] = [
     ("a commit is deployed with it", lambda w: w.migration.update(restore_point=OLDER), {"deploy_commit": "abc"}),
     ("the schema is not known yet", lambda w: w.migration.update(restore_point=None), {}),
     ("a consumer moves along", lambda w: w.consumers.append(CONSUMER), {"also_repoint": ["worker"]}),
+    ("nobody is named, in a survey", lambda w: None, {"also_repoint": [""], "ignore_consumers": [" "]}),
     ("a consumer stays, by uuid", lambda w: w.consumers.append(CONSUMER), {"ignore_consumers": ["w0rk3r"]}),
     (
         "a consumer stays, by name and key",
@@ -200,10 +221,24 @@ ACCEPTED: list[tuple[str, Change, Json]] = [
         {},
     ),
     (
-        "passwords not stored, string supplied",
-        update("project", store_passwords=False),
-        {"old_connection": {"host": MAIN_HOST}},
+        "a host in a row of its own, in place",
+        lambda w: w.consumers.append(OWN_HOST),
+        {"cutover": "in_place"},
     ),
+    (
+        "a host in a row that is not used",
+        lambda w: w.consumers.append(OWN_HOST),
+        {"cutover": "repoint", "ignore_consumers": ["tracker/PGHOST"]},
+    ),
+    (
+        "passwords not stored, string supplied",
+        lambda w: (w.project.update(store_passwords=False), w.application["environment"][0].update(supplied=True)),
+        {"cutover": "repoint"},
+    ),
+    ("the database that the inventory names", lambda w: None, {"database": "tracker"}),
+    ("an undo that was rehearsed", lambda w: w.rehearsal.append({**REHEARSED, "ok": True}), {"cutover": "repoint"}),
+    ("an undo that was not tried", lambda w: w.rehearsal.append({**REHEARSED, "ok": None}), {"cutover": "repoint"}),
+    ("in place writes no string back", lambda w: w.rehearsal.append(REHEARSED), {"cutover": "in_place"}),
     ("a released Coolify", lambda w: setattr(w, "version", "4.0.0"), {}),
     ("the oldest Coolify that can do it", lambda w: setattr(w, "version", "4.0.0-beta.435"), {}),
     ("exactly the margin left", update("project", window_start="2025-01-13T13:55:00Z"), {}),
@@ -261,6 +296,48 @@ def test_given_unreadable_rows_then_they_count_as_unknown_and_are_said() -> None
     assert any("metabase" in line for line in plan["warnings"])
     assert any("SECRET_URL" in line for line in plan["warnings"])
     assert len(plan["consumers"]["unreadable"]) == 2
+
+
+def test_given_an_undo_that_cannot_log_in_then_it_is_said_with_everything_else() -> None:
+    world = World()
+    world.rehearsal = [REHEARSED, {**REHEARSED, "key": "DIRECT_URL", "is_preview": True}]
+    world.application["health_check"] = {}
+    plan = world.plan(cutover="repoint", old_connection_env="TRACKER_STRING")
+    assert codes(plan) == ["no_health_check", "undo_not_possible", "undo_not_possible"]
+    found = [item for item in plan["problems"] if item["code"] == "undo_not_possible"]
+    assert "password authentication failed" in found[0]["message"] and "DIRECT_URL (preview)" in found[1]["message"]
+    assert ["export TRACKER_STRING=" in item["what_to_do"] for item in found] == [True, False]
+
+
+def test_given_sides_that_could_not_be_read_then_each_is_said_with_its_reason() -> None:
+    world = World()
+    world.failed_reads = {"primary": "connect to main: too many connections", "restore_point": ""}
+    plan = world.plan()
+    assert plan["problems"] == []
+    assert any("too many connections" in line for line in plan["warnings"])
+    assert not any("data at the restore point could not be read" in line for line in plan["warnings"])
+
+
+@pytest.mark.parametrize(("told", "said"), [(None, True), (True, False), (False, False)])
+def test_given_that_nobody_says_whether_pushes_deploy_then_the_plan_does(told: bool | None, said: bool) -> None:
+    world = World()
+    world.application["auto_deploy"] = told
+    plan = world.plan(cutover="repoint")
+    assert any("Switch Auto Deploy off" in line for line in plan["warnings"]) is said
+    pauses = any("Pauses automatic deployments" in line for line in plan["steps"][5]["does"])
+    assert pauses is bool(told)
+
+
+def test_given_a_restore_in_place_then_it_is_said_that_nothing_fences_writes() -> None:
+    assert any("has no write fence" in line for line in World().plan(cutover="in_place")["warnings"])
+    assert not any("has no write fence" in line for line in World().plan(cutover="repoint")["warnings"])
+
+
+def test_given_another_target_in_the_same_project_then_it_is_told_and_not_refused() -> None:
+    world = World()
+    world.other_targets = [{"target": "staging", "project": world.project["id"], "application": "x"}]
+    plan = world.plan()
+    assert plan["problems"] == [] and any("The target staging" in line for line in plan["warnings"])
 
 
 class TestCodeAgainstData:

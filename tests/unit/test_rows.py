@@ -9,7 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.rewind.database.plugins.filter.rows import FilterModule, rows_as_before, rows_moved_to
+from ansible_collections.rewind.database.plugins.filter.rows import (
+    FilterModule,
+    rehearsed,
+    rows_as_before,
+    rows_moved_to,
+)
 from ansible_collections.rewind.database.plugins.modules.coolify_application_env import SPEC
 from ansible_collections.rewind.database.tests.unit.plan_world import MAIN, World, env_row, host_of
 from ansible_collections.rewind.database.tests.unit.tools import task_of
@@ -27,8 +32,8 @@ def rows_of_a_plan(*rows: Json) -> list[Json]:
     return found
 
 
-def moved(rows: list[Json], *, with_flags: bool = False) -> list[Json]:
-    return rows_moved_to(rows, PROJECT, NEW, APPLICATION, with_flags)
+def moved(rows: list[Json], *, with_flags: bool = False, expect: bool = False) -> list[Json]:
+    return rows_moved_to(rows, PROJECT, NEW, APPLICATION, with_flags, expect)
 
 
 def before(rows: list[Json]) -> list[Json]:
@@ -106,16 +111,78 @@ def test_without_a_template_the_present_row_is_the_base() -> None:
     assert "template" not in undo["connection"]
 
 
+def test_a_row_is_moved_only_if_it_is_still_what_the_plan_was_made_from() -> None:
+    """Given rows of a plan, then each carries the hash that was seen, and only where that is asked for."""
+    rows = rows_of_a_plan(env_row("DATABASE_URL", DIRECT))
+    assert [item.get("expected_hash") for item in moved(rows)] == [None]
+    assert [item.get("expected_hash") for item in moved(rows, expect=True)] == ["0a1b2c3d4e5f"]
+    for nothing_to_compare in ({"moved": True}, {"readable": False}, {"hash": None}):
+        assert "expected_hash" not in moved([{**rows[0], **nothing_to_compare}], expect=True)[0]
+    assert "expected_hash" not in before(rows)[0], "the way back is gone whatever stands in the row"
+
+
+def test_a_row_that_nobody_can_read_is_made_from_the_string_that_was_supplied() -> None:
+    """Given a locked row and its string in the environment, then both ways start from that, and may overwrite it."""
+    row = env_row("DATABASE_URL", DIRECT, is_shown_once=True, is_buildtime=True, readable=False, supplied=True)
+    template = f"postgresql://tracker_owner@{DIRECT}/tracker"
+    row["connection"]["template"] = template
+    rows = rows_of_a_plan(row)
+    there, back = moved(rows, expect=True)[0], before(rows)[0]
+    for item, branch_id in ((there, NEW), (back, MAIN), (moved([back], with_flags=True)[0], NEW)):
+        assert item["overwrite_locked"] is True
+        assert item["connection"] == {
+            "project_id": PROJECT,
+            "branch_id": branch_id,
+            "pooled": False,
+            "template": template,
+            "password_env": "REWIND_OLD_CONNECTION_STRING",
+        }
+    assert "expected_hash" not in there and back["is_shown_once"] is True
+
+
+def test_a_readable_row_whose_password_is_supplied_is_not_overwritten_blindly() -> None:
+    """Given a project that does not reveal passwords, then the row can be read and stays subject to its own rules."""
+    row = env_row("DATABASE_URL", DIRECT, supplied=True)
+    row["connection"]["template"] = f"postgresql://tracker_owner@{DIRECT}/tracker"
+    there, back = moved(rows_of_a_plan(row), expect=True)[0], before(rows_of_a_plan(row))[0]
+    assert "overwrite_locked" not in there and "overwrite_locked" not in back
+    assert there["expected_hash"] and back["connection"]["password_env"] == "REWIND_OLD_CONNECTION_STRING"
+
+
 @pytest.mark.parametrize("with_flags", [False, True])
 def test_the_module_takes_what_the_filters_make(with_flags: bool) -> None:
     """Given any rows, then what the filters make of them is valid for coolify_application_env."""
-    rows = rows_of_a_plan(env_row("DATABASE_URL", DIRECT, is_buildtime=True), env_row("POOL_URL", POOLED))
+    locked = env_row("POOL_URL", POOLED, readable=False, supplied=True)
+    locked["connection"]["template"] = f"postgresql://tracker_owner@{POOLED}/tracker"
+    rows = rows_of_a_plan(env_row("DATABASE_URL", DIRECT, is_buildtime=True), locked)
     common = {"coolify_access_token": "t", "coolify_api_url": "http://127.0.0.1:1", "application": APPLICATION}
     for variables in (moved(rows, with_flags=with_flags), before(rows), moved(before(rows), with_flags=with_flags)):
         task = task_of(SPEC, {**common, "variables": variables})
         assert [item["key"] for item in task.params["variables"]] == ["DATABASE_URL", "POOL_URL"]
 
 
-def test_ansible_finds_both_under_their_names() -> None:
-    """Given the collection's filters, then both are among them."""
-    assert FilterModule().filters() == {"rows_moved_to": rows_moved_to, "rows_as_before": rows_as_before}
+def test_a_rehearsal_says_which_rows_could_be_given_back() -> None:
+    """Given a login that worked, one that was refused, one that could not be made and one not tried, each is told."""
+    results = [
+        {"item": {"key": "A"}, "passed": True, "failed_checks": [], "msg": "all is well"},
+        {"item": {"key": "B", "is_preview": True}, "passed": False, "failed_checks": [{"message": "direct: no"}]},
+        {"item": {"key": "C"}, "failed": False, "msg": "connect to branch x: no password is known for role y"},
+        {"item": {"key": "D"}, "skipped": True, "msg": "All items skipped"},
+    ]
+    assert rehearsed(results) == [
+        {"key": "A", "is_preview": False, "ok": True, "message": ""},
+        {"key": "B", "is_preview": True, "ok": False, "message": "direct: no"},
+        {
+            "key": "C",
+            "is_preview": False,
+            "ok": False,
+            "message": "connect to branch x: no password is known for role y",
+        },
+        {"key": "D", "is_preview": False, "ok": None, "message": "All items skipped"},
+    ]
+
+
+def test_ansible_finds_them_under_their_names() -> None:
+    """Given the collection's filters, then all are among them."""
+    names = {"rows_moved_to": rows_moved_to, "rows_as_before": rows_as_before, "rehearsed": rehearsed}
+    assert FilterModule().filters() == names

@@ -47,6 +47,21 @@ def test_the_module_keeps_a_run_from_start_to_end(tmp_path: Path) -> None:
     assert len(_journal_module(tmp_path, action="read", run=run)["entries"]) == 4
 
 
+def test_the_module_lists_all_runs_in_brief(tmp_path: Path) -> None:
+    """Given runs of two verbs, when they are listed, then each says how it ended, by which strategy, and no more."""
+    first = _journal_module(tmp_path, action="start", verb="restore")["run"]["id"]
+    data = {"plan": {"strategy": {"chosen": "repoint"}}, "resolved": {"names": {}}}
+    _journal_module(tmp_path, action="append", run=first, step="plan", data=data)
+    _journal_module(tmp_path, action="finish", run=first, status="done")
+    second = _journal_module(tmp_path, action="start", verb="backup")["run"]["id"]
+    listed = _journal_module(tmp_path, action="list")
+    assert listed["run"] is None and {item["id"] for item in listed["runs"]} == {first, second}
+    (found,) = _journal_module(tmp_path, action="list", verb="restore")["runs"]
+    assert (found["id"], found["status"], found["strategy"], found["resumed"]) == (first, "done", "repoint", 0)
+    assert set(found["steps"]["plan"]) == {"phase", "began_at", "at", "seconds"}
+    assert _journal_module(tmp_path, action="read", run=first)["runs"] == []
+
+
 def test_the_module_says_what_is_missing(tmp_path: Path) -> None:
     """Given incomplete options, when the module runs, then it fails with what to set."""
     missing = _journal_module(tmp_path, action="read", run=new_run_id("restore"))

@@ -155,6 +155,41 @@ def test_given_an_undone_repoint_and_then_a_restore_in_place_then_the_first_span
     assert source_of(world, "2025-01-13T14:30:00Z") == MAIN
 
 
+def test_given_a_way_back_that_was_not_proven_then_the_time_until_it_was_is_refused() -> None:
+    """Which branch the application wrote to in between, nothing proves: it may not have followed its string."""
+    world = repointed_world()
+    world.point_row_to("ep-main-compute-a1", updated_at="2025-01-13T13:30:00Z")
+    doubtful = cutover("2025-01-13T13:00:00Z", "repoint", "br-first-a2", MAIN, undone=True, proven=False)
+    proven = cutover("2025-01-13T13:30:00Z", "repoint", "br-first-a2", MAIN, undone=True)
+    world.records += [doubtful, proven]
+    assert source_of(world, "2025-01-13T11:00:00Z") == MAIN
+    assert source_of(world, "2025-01-13T12:30:00Z") == "br-first-a2"
+    assert source_of(world, "2025-01-13T13:45:00Z") == MAIN
+    found = problem(world.plan(point_in_time="2025-01-13T13:15:00Z"), "source_unprovable")
+    assert "taken back, which was not proven" in found["message"]
+
+
+def test_given_only_a_way_back_that_was_not_proven_then_the_rows_last_change_decides() -> None:
+    world = repointed_world()
+    world.point_row_to("ep-main-compute-a1", updated_at="2025-01-13T13:40:00Z")
+    world.records.append(cutover("2025-01-13T13:00:00Z", "repoint", "br-first-a2", MAIN, undone=True, proven=False))
+    assert source_of(world, "2025-01-13T12:30:00Z") == "br-first-a2"
+    assert source_of(world, "2025-01-13T13:45:00Z") == MAIN
+    assert "source_unprovable" in codes(world.plan(point_in_time="2025-01-13T13:15:00Z"))
+
+
+def test_given_a_restore_in_place_that_was_taken_back_without_proof_then_the_branch_itself_tells() -> None:
+    """Neon has put the old state back, whatever became of the application: no span is in doubt."""
+    world = restored_in_place_world()
+    world.branches[0]["last_reset_at"] = "2025-01-13T13:00:00Z"
+    world.add(branch("br-undone-a4", "undone-20250113-115900", created_at="2025-01-13T13:00:00Z"))
+    back = cutover("2025-01-13T13:00:00Z", "in_place", MAIN, MAIN, preserved_branch_id="br-undone-a4", undone=True)
+    world.records.append(back | {"proven": False})
+    assert source_of(world, "2025-01-13T11:00:00Z") == "br-kept-a3"
+    assert source_of(world, "2025-01-13T12:30:00Z") == "br-undone-a4"
+    assert source_of(world, "2025-01-13T13:30:00Z") == MAIN
+
+
 def test_given_cutovers_of_another_target_then_they_say_nothing_about_this_one() -> None:
     world = World()
     world.records.append(cutover("2025-01-13T12:00:00Z", "repoint", "br-x", "br-y", target="other"))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -121,21 +122,53 @@ def connection_view(value: str | None, task: Task) -> Json | None:
     return describe(uri, task)
 
 
-def environment_view(rows: Sequence[Row], task: Task) -> list[Json]:
-    """The env rows, none of their values: of a connection string its parts and a keyed hash."""
+def environment_view(rows: Sequence[Row], task: Task, supplied: Mapping[str, str] | None = None) -> list[Json]:
+    """The env rows, none of their values: of a connection string its parts and a keyed hash.
+
+    :param supplied: values by key that a person has given beside Coolify's; secret.
+    """
     several = {identity for identity, found in by_identity(rows).items() if len(found) > 1}
-    return [
-        {
-            "uuid": row.uuid,
-            "key": row.key,
-            "is_preview": row.is_preview,
-            **{name: row.flags[name] for name in FLAG_DEFAULTS},
-            "is_shared": row.is_shared,
-            "comment": row.flags["comment"],
-            "readable": row.readable,
-            "duplicate": row.identity in several,
-            "updated_at": row.updated_at,
-            "connection": connection_view(row.value, task),
-        }
-        for row in rows
-    ]
+    shown = []
+    for row in rows:
+        given = None if row.is_preview else (supplied or {}).get(row.key)
+        used = given is not None and _stands_for(row, given)
+        if given is not None and not used:
+            task.warn(f"The string supplied for {row.key} is not the one that stands in the row; it is not used.")
+        shown.append(
+            {
+                "uuid": row.uuid,
+                "key": row.key,
+                "is_preview": row.is_preview,
+                **{name: row.flags[name] for name in FLAG_DEFAULTS},
+                "is_shared": row.is_shared,
+                "comment": row.flags["comment"],
+                "readable": row.readable,
+                "supplied": used,
+                "duplicate": row.identity in several,
+                "updated_at": row.updated_at,
+                "connection": connection_view(given if used else row.value, task),
+            }
+        )
+    return shown
+
+
+def _stands_for(row: Row, given: str) -> bool:
+    """A person's word counts where nobody can read the row; elsewhere it must be what stands there."""
+    return not row.readable or row.value == given.strip()
+
+
+def supplied_strings(names: Mapping[str, str], task: Task) -> dict[str, str]:
+    """Values that environment variables hold, by the key of the row that they are for. What is not set is left out.
+
+    :raises InvalidInput: for one that is no connection string, without any part of it.
+    """
+    found = {}
+    for key, name in names.items():
+        value = os.environ.get(str(name), "").strip()
+        if value:
+            uri = parse_uri(task.secret(value), f"the environment variable {name}")
+            for secret in (uri.password, uri.raw_password):
+                if secret:
+                    task.secret(secret)
+            found[str(key)] = value
+    return found

@@ -77,14 +77,11 @@ def client_for(task: Task, deadline: Deadline | None = None) -> CoolifyClient:
     :param deadline: when to stop waiting out 429; by default ``wait_timeout`` from now, where the task has it.
     """
     params = task.params
-    api = Api(
+    api = Api.of(
+        task,
+        "coolify",
         base_url=api_url(params.get("coolify_api_url")),
         token=params.get("coolify_access_token"),
-        ca_path=params.get("ca_path"),
-        proxy=params.get("proxy"),
-        timeout=params["request_timeout"],
-        task=task,
-        service="coolify",
         deadline=deadline or Deadline(params.get("wait_timeout") or 300.0),
     )
     return CoolifyClient(api)
@@ -153,6 +150,11 @@ class CoolifyClient:
         """All servers of the token's team."""
         verb = "list servers"
         return listed(self._get("/servers", verb).body, verb=verb)
+
+    def server_resources(self, server: str) -> list[dict[str, Any]]:
+        """What runs on a server: applications, services and databases, each with its uuid."""
+        verb = f"list what runs on server {server}"
+        return listed(self._get(f"/servers/{part(server)}/resources", verb).body, verb=verb)
 
     def shared_environment(self, scope: str) -> list[dict[str, Any]]:
         """Shared env rows (4.3.0) of ``team``, ``projects/x``, ``projects/x/environments/y`` or ``servers/x``."""

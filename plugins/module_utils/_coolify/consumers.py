@@ -9,7 +9,7 @@ What cannot be read counts as unknown, never as absent.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .._errors import RewindError
@@ -38,6 +38,14 @@ class Survey:
 
     rows: list[tuple[Owner, Row]] = dataclasses.field(default_factory=list)
     unreadable: list[Json] = dataclasses.field(default_factory=list)
+    bodies: list[tuple[Owner, Json]] = dataclasses.field(default_factory=list)
+    """What each owner is, as Coolify answered it; a project with its environments."""
+
+    def owner(self, kind: str, body: Json) -> Owner:
+        """The owner that a body describes; the body is kept."""
+        owner = Owner(kind, str(body.get("uuid") or ""), str(body.get("name") or ""))
+        self.bodies.append((owner, body))
+        return owner
 
     def add(self, owner: Owner, read: Callable[[], list[Json]]) -> None:
         """Read the rows of one owner; a refusal is noted, not raised."""
@@ -74,10 +82,10 @@ def survey(client: CoolifyClient, say: Callable[[str], None]) -> Survey:
     applications = client.applications()
     for number, body in enumerate(applications, start=1):
         say(f"reading the environment of application {number} of {len(applications)}")
-        owner = _owner("application", body)
+        owner = found.owner("application", body)
         found.add(owner, lambda uuid=owner.uuid: client.environment(uuid))  # type: ignore[misc]
     for body in found.listing(Owner("service", "", "all services"), client.services):
-        owner = _owner("service", body)
+        owner = found.owner("service", body)
         found.add(owner, lambda uuid=owner.uuid: client.service_environment(uuid))  # type: ignore[misc]
     if client.version.lists_shared:
         _survey_shared(client, found)
@@ -87,30 +95,32 @@ def survey(client: CoolifyClient, say: Callable[[str], None]) -> Survey:
 def _survey_shared(client: CoolifyClient, found: Survey) -> None:
     found.add(Owner("team", "", "team"), lambda: client.shared_environment("team"))
     for project in found.listing(Owner("project", "", "all projects"), client.projects):
-        owner = _owner("project", project)
+        owner = found.owner("project", project)
         scope = f"projects/{part(owner.uuid)}"
         found.add(owner, lambda scope=scope: client.shared_environment(scope))  # type: ignore[misc]
-        try:
-            environments = client.project(owner.uuid).get("environments") or []
-        except RewindError as error:
-            found.note(Owner("environment", "", f"environments of project {owner.name}"), error)
-            continue
-        for environment in environments:
-            inner = _owner("environment", environment)
+        for environment in environments_of(client, found, project):
+            inner = found.owner("environment", environment)
             path = f"{scope}/environments/{part(inner.uuid or inner.name)}"
             found.add(inner, lambda path=path: client.shared_environment(path))  # type: ignore[misc]
     for server in found.listing(Owner("server", "", "all servers"), client.servers):
-        owner = _owner("server", server)
+        owner = found.owner("server", server)
         scope = f"servers/{part(owner.uuid)}"
         found.add(owner, lambda scope=scope: client.shared_environment(scope))  # type: ignore[misc]
 
 
-def _owner(kind: str, body: Mapping[str, Any]) -> Owner:
-    return Owner(kind, str(body.get("uuid") or ""), str(body.get("name") or ""))
+def environments_of(client: CoolifyClient, found: Survey, project: Json) -> list[Json]:
+    """The environments of a project, which are kept in its body; where they cannot be read that is noted."""
+    owner = Owner("environment", "", f"environments of project {project.get('name') or ''}")
+    read = found.listing(owner, lambda: client.project(str(project.get("uuid") or "")).get("environments") or [])
+    project["environments"] = read
+    return read
 
 
-def consumers(found: Survey, hosts: HostSet) -> list[Json]:
-    """The rows whose value names one of the hosts, direct or pooled, also through a shared variable."""
+def consumers(found: Survey, hosts: HostSet, hash_value: Callable[[str], str]) -> list[Json]:
+    """The rows whose value names one of the hosts, direct or pooled, also through a shared variable.
+
+    :param hash_value: the keyed hash by which a value is shown.
+    """
     shared: dict[str, tuple[str, bool, str | None]] = {}
     matched: list[Json] = []
     for owner, row in found.rows:
@@ -119,15 +129,21 @@ def consumers(found: Survey, hosts: HostSet) -> list[Json]:
             continue
         if owner.kind not in ("application", "service"):
             shared[f"{owner.kind}.{row.key}"] = hit
-        matched.append(_consumer(owner, row, hit, None))
+        matched.append(_consumer(owner, row, hit, None, hash_value))
     for owner, row in found.rows:
         for reference in shared_references(row.value):
             if reference in shared and owner.kind in ("application", "service"):
-                matched.append(_consumer(owner, row, shared[reference], reference))
+                matched.append(_consumer(owner, row, shared[reference], reference, hash_value))
     return matched
 
 
-def _consumer(owner: Owner, row: Row, hit: tuple[str, bool, str | None], through: str | None) -> Json:
+def _consumer(
+    owner: Owner,
+    row: Row,
+    hit: tuple[str, bool, str | None],
+    through: str | None,
+    hash_value: Callable[[str], str],
+) -> Json:
     host, pooled, port = hit
     return {
         **owner.public(),
@@ -139,6 +155,7 @@ def _consumer(owner: Owner, row: Row, hit: tuple[str, bool, str | None], through
         "pooled": pooled,
         "application": owner.uuid if owner.kind == "application" else None,
         "through": through,
+        "hash": hash_value(row.value) if row.value is not None else None,
     }
 
 

@@ -18,15 +18,16 @@ from .._time import parse_instant
 from .._waiter import Deadline, clock
 from .asking import Requester, too_late
 from .client import CoolifyClient
-from .deployments import Deployment, last_finished, read_deployments, running
+from .deployments import HEAD, Deployment, last_finished, read_deployments, running
 from .follow import Follower
 from .health import HealthRule, Reading, Soak
 from .pin import Pinned
 from .probe import Probe
-from .routes import RUNNING_COMMIT, Request, Route, Source, choose
+from .routes import CONFIGURED_COMMIT, RUNNING_COMMIT, Request, Route, Source, choose
 
 # After a cancel Coolify kills the builder first; this is how long its end is waited for beyond the deadline.
 _CANCEL_SECONDS = 30.0
+_SHORTEST_COMMIT = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +67,28 @@ def instant(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _is_of(deployment: Deployment, order: Order, source: Source) -> bool:
+    """Whether a deployment runs the commit, or of an image the tag, that is asked for.
+
+    What `running` means is what it runs. The head of a branch may have moved since, and only Coolify knows where to.
+    """
+    if order.action != "rollback" and (order.commit == RUNNING_COMMIT or source.inline_dockerfile):
+        return True
+    is_image = source.build_pack == "dockerimage"
+    runs = (deployment.tag or source.tag) if is_image else deployment.commit
+    wanted = order.commit
+    if wanted == CONFIGURED_COMMIT:
+        wanted = (source.tag or "") if is_image else source.commit
+    if wanted == HEAD:
+        return True
+    return runs == wanted or (not is_image and _same_commit(runs or "", wanted))
+
+
+def _same_commit(one: str, other: str) -> bool:
+    """Git's abbreviations: at least seven digits of the same commit."""
+    return min(len(one), len(other)) >= _SHORTEST_COMMIT and (one.startswith(other) or other.startswith(one))
 
 
 class Deployer:
@@ -109,7 +132,7 @@ class Deployer:
         if self._order.action == "start" and self._reading.state == "running" and not running(found):
             self._deployment = self._before
             return self._result()
-        done = self._already(found)
+        done = self._already(found, Source.read(body))
         if done is not None:
             self._deployment = done
             return self._proven()
@@ -119,7 +142,7 @@ class Deployer:
         """The last finished one where the newest page holds none."""
         return last_finished(read_deployments(self._client.deployments(self._order.application, limit=200)))
 
-    def _already(self, found: Sequence[Deployment]) -> Deployment | None:
+    def _already(self, found: Sequence[Deployment], source: Source) -> Deployment | None:
         """The deployment that did what is asked for: began after `after`, on the commit asked for, and still runs."""
         after, last, order = self._order.after, last_finished(found), self._order
         if after is None or order.force or last is None or running(found):
@@ -128,7 +151,7 @@ class Deployer:
         # In the same second the order of the two is not known.
         if created is None or created <= after:
             return None
-        return last if order.action != "rollback" or last.commit == order.commit else None
+        return last if _is_of(last, order, source) else None
 
     def _deploy(self, body: dict[str, Any], found: Sequence[Deployment]) -> dict[str, Any]:
         order = self._order

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._connection import hash_of
 from .._task import Task
 from .abilities import MISSING, PROVEN, probe, sensitive
-from .applications import Json, application_view, environment_view, migration_hints
+from .applications import Json, application_view, environment_view, migration_hints, supplied_strings
 from .client import CoolifyClient
 from .consumers import consumers, survey, unknown_references, without
 from .deployments import HEAD, Deployment, LogScrubber, last_finished, read_deployments, running
@@ -29,7 +30,8 @@ def read_application(client: CoolifyClient, task: Task, application: str) -> Jso
     last = last_finished(deployments) or _older_finished(client, application, deployments)
     view = application_view(body, commit=_commit(last))
     view["migration_hints"] = migration_hints(body, rows)
-    view["environment"] = environment_view(rows, task)
+    supplied = supplied_strings(task.params.get("supplied_env") or {}, task)
+    view["environment"] = environment_view(rows, task, supplied)
     seen = sensitive(rows, body)
     if seen == MISSING:
         task.warn("The values of env rows are hidden from this token; it needs the ability read:sensitive.")
@@ -103,6 +105,8 @@ def read_consumers(client: CoolifyClient, task: Task) -> Json:
     found = survey(client, task.progress)
     unreadable = found.unreadable + unknown_references(found, lists_shared=client.version.lists_shared)
     return {
-        "consumers": without(consumers(found, HostSet(task.params["hosts"])), ignored),
+        "consumers": without(
+            consumers(found, HostSet(task.params["hosts"]), lambda value: hash_of(value, task)), ignored
+        ),
         "unreadable": without(unreadable, ignored),
     }

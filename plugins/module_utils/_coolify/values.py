@@ -12,6 +12,7 @@ white space at both ends and stores an empty text as null.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from .._errors import InvalidInput
 
@@ -38,6 +39,14 @@ def is_uri(value: str) -> bool:
 def shared_references(value: str | None) -> list[str]:
     """The shared variables that a value takes its content from: ``team.DATABASE_URL``."""
     return [f"{found['scope']}.{found['key']}" for found in _SHARED.finditer(value or "")]
+
+
+def with_shared(value: str, shared: Mapping[str, str]) -> str:
+    """The value with each shared variable that is known put in; a reference to any other stays as it is.
+
+    :param shared: by scope and name: ``team.DATABASE_URL``.
+    """
+    return _SHARED.sub(lambda found: shared.get(f"{found['scope']}.{found['key']}", found[0]), value)
 
 
 def arriving(value: str, *, literal: bool, key: str) -> str:

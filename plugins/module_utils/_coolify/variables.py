@@ -84,13 +84,16 @@ class Variables:
         if not self._client.version.accepts_comment and flags.pop("comment", None):
             self._task.warn(f"{name_of(identity)}: Coolify {self._client.version} takes no comments over its API.")
         wanted = Wanted(*identity, str(value), flags, as_stored, option.get("expected_hash"))
-        permissions = Permissions(self._task.params["overwrite_locked"], self._task.params["allow_shared"])
+        permissions = Permissions(self._may_overwrite(option), self._task.params["allow_shared"])
         item.change = plan_present(before, wanted, permissions)
         if item.change.changed:
             self._expect(option, item.change.before)
         for text in item.change.warnings:
             self._task.warn(text)
         return item
+
+    def _may_overwrite(self, option: Mapping[str, Any]) -> bool:
+        return bool(self._task.params["overwrite_locked"] or option.get("overwrite_locked"))
 
     def _stood_here(self, connection: Mapping[str, Any], identity: Identity) -> bool:
         """Whether the string is built on this very row's: what is escaped in it was escaped for the row's flags."""
@@ -219,7 +222,7 @@ class Variables:
     def _may_go(self, option: Mapping[str, Any], row: Row) -> None:
         """A deleted value is gone: the same permissions as for overwriting it."""
         self._expect(option, row)
-        if row.locked and not row.readable and not self._task.params["overwrite_locked"]:
+        if row.locked and not row.readable and not self._may_overwrite(option):
             raise Refused(
                 f"remove {name_of(row.identity)}: the row is locked, so its value could not be put back",
                 code="locked_row",

@@ -12,7 +12,7 @@ from typing import Any
 
 from .instants import instant_or_none
 from .primary import locate, report_duplicates, rows_on, unreadable_rows
-from .request import Findings, describe
+from .request import Findings, describe, running_commit
 from .strategies import Case
 
 # Older versions know neither both build flags nor an env file; their rows cannot be written back whole.
@@ -33,6 +33,10 @@ def check_application(case: Case, strategy: str, findings: Findings) -> None:
     _deployments(case, findings)
     _health(case, strategy, findings)
     _rows(case, strategy, findings)
+    _rows_without_uri(case, strategy, findings)
+    _auto_deploy(case, strategy, findings)
+    _rehearsal(case, strategy, findings)
+    _failed_reads(case, findings)
     _consumers(case, findings)
     _code(case, findings)
 
@@ -144,23 +148,92 @@ def _rows(case: Case, strategy: str, findings: Findings) -> None:
         findings.warn(f"These rows of the application cannot be read and may point to the primary: {keys}.")
 
 
+def _auto_deploy(case: Case, strategy: str, findings: Findings) -> None:
+    """A push in the middle of a cutover deploys other code; it is paused only where Coolify says that it is on."""
+    if strategy == "repoint" and case.facts.application.get("auto_deploy") is None:
+        findings.warn(
+            "Coolify does not say whether a push deploys this application by itself, so that is not paused: a push "
+            "during the cutover would deploy other code on the restored data. Switch Auto Deploy off in the "
+            "application's advanced settings until the restore has ended, or let nobody push."
+        )
+
+
+def _rehearsal(case: Case, strategy: str, findings: Findings) -> None:
+    """Rule 5: what an undo would write has to work before it is needed."""
+    if strategy != "repoint":
+        return
+    for item in case.facts.rehearsal:
+        name = f"{item.get('key')}{' (preview)' if item.get('is_preview') else ''}"
+        if item.get("ok") is False:
+            supply = (
+                f", or supply the present string in the environment: export {case.request.old_connection_env}="
+                "<connection string>"
+            )
+            # One variable holds one string: that of the row which says where the primary is.
+            is_main = item.get("key") == case.request.env_key and not item.get("is_preview")
+            findings.problem(
+                "undo_not_possible",
+                f"An undo could not give {name} its present value back: rebuilt from what the journal keeps, the "
+                f"string does not log in ({item.get('message') or 'no reason is given'}).",
+                f"Make the role's password in Neon and the one in the row the same{supply if is_main else ''}.",
+            )
+        elif item.get("ok") is None:
+            findings.warn(f"Whether an undo could give {name} its present value back is not tried before the restore.")
+
+
+def _failed_reads(case: Case, findings: Findings) -> None:
+    """What could not be read is said with its reason: unknown numbers alone would not tell what to mend."""
+    names = {"primary": "The primary", "restore_point": "The data at the restore point"}
+    for side, why in case.facts.failed_reads.items():
+        findings.warn(f"{names.get(side, side)} could not be read beforehand: {why}")
+
+
+def _rows_without_uri(case: Case, strategy: str, findings: Findings) -> None:
+    """Rule 2: rows of the target move together. One that names the host in another form would stay on the old side."""
+    if strategy != "repoint":
+        return
+    known = {row.get("uuid") for row in case.facts.rows if row.get("connection")}
+    for item in _on_primary(case):
+        if not _is_own(case, item) or item.get("env_uuid") in known:
+            continue
+        if _names(item) & set(case.request.ignore_consumers):
+            continue
+        key = item.get("key")
+        findings.problem(
+            "row_not_a_uri",
+            f"The row {key} of the application names the primary's host, and is no connection URI: a repoint would "
+            "leave it on the old primary.",
+            f"Have the application take its database from {case.request.env_key} alone and delete {key}, or use "
+            f"cutover=in_place, which keeps the host. Where {key} is not used: ignore_consumers="
+            f"{case.facts.application.get('name') or item.get('name')}/{key}.",
+        )
+
+
+def _on_primary(case: Case) -> list[Mapping[str, Any]]:
+    found = ((item, locate(case.facts, item)) for item in case.facts.consumers)
+    return [item for item, address in found if address is not None and address.branch_id == case.primary.branch_id]
+
+
+def _is_own(case: Case, item: Mapping[str, Any]) -> bool:
+    own_uuid = case.facts.application.get("uuid")
+    own_rows = {row.get("uuid") for row in case.facts.rows}
+    return item.get("env_uuid") in own_rows or (own_uuid is not None and own_uuid == item.get("uuid"))
+
+
 def other_consumers(case: Case) -> list[dict[str, Any]]:
     """Everything else whose string leads to the primary, and whether the request names it (rule 2)."""
-    own_rows = {row.get("uuid") for row in case.facts.rows}
-    own_uuid = case.facts.application.get("uuid")
     found = []
-    for item in case.facts.consumers:
-        address = locate(case.facts, item)
-        is_own = item.get("env_uuid") in own_rows or (own_uuid is not None and own_uuid == item.get("uuid"))
-        if address is None or address.branch_id != case.primary.branch_id or is_own:
+    for item in _on_primary(case):
+        if _is_own(case, item):
             continue
+        address = locate(case.facts, item)
         names = _names(item)
         answer = None
         if names & set(case.request.also_repoint):
             answer = "also_repoint"
         elif names & set(case.request.ignore_consumers):
             answer = "ignore"
-        found.append({**item, "pooled": address.pooled, "answer": answer})
+        found.append({**item, "pooled": address is not None and address.pooled, "answer": answer})
     return found
 
 
@@ -189,14 +262,22 @@ def _consumers(case: Case, findings: Findings) -> None:
                 "applications can be moved.",
                 "Move it by hand after the restore, and name it in ignore_consumers.",
             )
+        elif item["answer"] == "also_repoint" and item.get("through"):
+            findings.problem(
+                "cannot_repoint",
+                f"{item.get('name')} ({item.get('key')}) has its string from a shared variable, and only rows of its "
+                "own can be moved.",
+                "Move the shared variable by hand after the restore, and name this one in ignore_consumers.",
+            )
     stays = ", ".join(str(item.get("name")) for item in others if item["answer"] == "ignore")
     if stays:
         findings.warn(
-            f"{stays} stays on the old primary: that keeps its computes and is read only after a repoint; its sessions "
-            "are not proven to be gone."
+            f"{stays} stays on the old primary: that keeps its computes"
+            f"{' and is read only after a repoint' if case.request.fence_writes else ' and can still be written to'}; "
+            "its sessions are not proven to be gone."
         )
     asked = set(case.request.also_repoint) | set(case.request.ignore_consumers)
-    unknown = sorted(asked - {name for item in others for name in _names(item)})
+    unknown = sorted(asked - {name for item in _on_primary(case) for name in _names(item)})
     if unknown:
         findings.warn(f"Named in also_repoint or ignore_consumers, but not using the primary: {', '.join(unknown)}.")
     if case.facts.unreadable:
@@ -213,7 +294,7 @@ def code(case: Case) -> dict[str, Any]:
         "mismatch": mismatch,
         "expected": now if isinstance(now, Mapping) else None,
         "at_point": then if isinstance(then, Mapping) else None,
-        "running_commit": running_commit(case),
+        "running_commit": running_commit(case.facts),
         "fits_commit": commit_at(case, case.point.at),
         "deploy_commit": case.request.deploy_commit,
         "may_migrate": [_hint(item) for item in case.facts.application.get("migration_hints") or ()],
@@ -234,12 +315,6 @@ def _hint(item: Any) -> str:
     if isinstance(item, Mapping):
         return ": ".join(str(value) for value in item.values() if value)
     return str(item)
-
-
-def running_commit(case: Case) -> str | None:
-    last = case.facts.last_finished or {}
-    commit = case.facts.application.get("commit") or last.get("commit")
-    return str(commit) if commit else None
 
 
 def commit_at(case: Case, at: datetime | None) -> str | None:

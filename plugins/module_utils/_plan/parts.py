@@ -12,7 +12,8 @@ from .._predicted import predicted
 from .._time import rfc3339
 from .instants import text_or_none
 from .primary import Primary, rows_on
-from .request import Facts
+from .request import Facts, running_commit
+from .runs import Branch
 from .source import Source, primary_since
 from .strategies import Case
 
@@ -34,6 +35,7 @@ def primary_part(facts: Facts, primary: Primary) -> dict[str, Any]:
         "expires_at": text_or_none(node.expires_at),
         "created_at": text_or_none(node.created_at),
         "current_state": branch.get("current_state"),
+        "last_reset_at": branch.get("last_reset_at") or None,
         "since": text_or_none(primary_since(facts, primary)),
         "endpoint_id": endpoint.get("id"),
         "endpoint_type": endpoint.get("type"),
@@ -53,9 +55,8 @@ def primary_part(facts: Facts, primary: Primary) -> dict[str, Any]:
 def application_part(facts: Facts) -> dict[str, Any]:
     application = facts.application
     kept = "uuid name fqdn status build_pack git_branch git_commit_sha auto_deploy health_check"
-    last = facts.last_finished or {}
     shown = {key: application.get(key) for key in kept.split()}
-    return {**shown, "commit": application.get("commit") or last.get("commit"), "version": facts.version}
+    return {**shown, "commit": running_commit(facts), "version": facts.version}
 
 
 def losses_part(comparison: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -84,10 +85,10 @@ def losses_part(comparison: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def compute_part(case: Case) -> dict[str, Any]:
-    """The computes that the new branch gets (rule 13): what is at its default is left out, for Free refuses it."""
+def like_computes_of(branch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What makes computes like those of a branch (rule 13): what is at its default is left out, for Free refuses it."""
     endpoints = []
-    for item in case.branch.get("endpoints") or ():
+    for item in branch.get("endpoints") or ():
         copied: dict[str, Any] = {"type": item.get("type") or "read_write"}
         for key in ("autoscaling_limit_min_cu", "autoscaling_limit_max_cu"):
             if item.get(key) is not None:
@@ -97,7 +98,12 @@ def compute_part(case: Case) -> dict[str, Any]:
         if item.get("settings"):
             copied["settings"] = item["settings"]
         endpoints.append(copied)
-    endpoints.sort(key=lambda item: item["type"] != "read_write")
+    return sorted(endpoints, key=lambda item: item["type"] != "read_write")
+
+
+def compute_part(case: Case) -> dict[str, Any]:
+    """The computes that the new branch gets."""
+    endpoints = like_computes_of(case.branch)
     replicas = sum(1 for item in endpoints if item["type"] == "read_only")
     return {"endpoints": endpoints or [{"type": "read_write"}], "replicas": replicas}
 
@@ -111,9 +117,19 @@ def env_part(case: Case, strategy: str) -> dict[str, Any]:
             moved += [_moved(case, row, done=True) for row in rows_on(case.facts, case.names.branch.id)]
     return {
         "key": case.request.env_key,
+        "base": _supplied_base(case),
         "rows": moved,
         "keys_moved": sorted({str(row["key"]) for row in moved}),
     }
+
+
+def _supplied_base(case: Case) -> dict[str, Any] | None:
+    """What a connection is made from where the row cannot be read: its string without the password, and the variable
+    that holds the whole (rule 5)."""
+    row = case.primary.row
+    if row is None or not row.get("supplied"):
+        return None
+    return {"template": case.primary.connection.get("template"), "password_env": case.request.old_connection_env}
 
 
 def _moved(case: Case, row: Mapping[str, Any], *, done: bool) -> dict[str, Any]:
@@ -137,6 +153,9 @@ def _moved(case: Case, row: Mapping[str, Any], *, done: bool) -> dict[str, Any]:
         "is_buildtime": bool(row.get("is_buildtime")),
         "flags": {flag: row.get(flag) for flag in FLAGS},
         "template": connection.get("template"),
+        # The variable that holds the present string, where the row or its password cannot be read (rule 5).
+        "password_env": case.request.old_connection_env if row.get("supplied") else None,
+        "readable": row.get("readable") is not False,
         "moved": done,
     }
 
@@ -156,16 +175,15 @@ def _host(branch: Mapping[str, Any], kind: str, pooled: bool) -> str | None:
     return None
 
 
-def wakes_part(case: Case) -> list[dict[str, Any]]:
-    """Computes that are asleep and that reading the data would wake, also in check mode (rule 26)."""
+def wakes_part(case: Case, branch: Branch) -> list[dict[str, Any]]:
+    """Computes that are asleep and that reading the data would wake, for which a check therefore does not (rule 26)."""
+    read = [(case.node, "the primary is read to show what would be lost")]
+    if branch.existing is not None:
+        read.append((branch.existing, "the branch of an earlier run is verified"))
     return [
-        {
-            "branch_id": case.primary.branch_id,
-            "name": case.node.name,
-            "endpoint_id": item.get("id"),
-            "why": "the primary is read to show what would be lost",
-        }
-        for item in case.branch.get("endpoints") or ()
+        {"branch_id": node.id, "name": node.name, "endpoint_id": item.get("id"), "why": why}
+        for node, why in read
+        for item in case.facts.by_id[node.id].get("endpoints") or ()
         if item.get("current_state") == "idle" and not item.get("disabled") and item.get("type") != "read_only"
     ]
 

@@ -12,8 +12,12 @@ from typing import Any
 
 from .._errors import InvalidInput
 from .._time import RestorePoint, parse_branch_name, parse_instant, parse_lsn, rfc3339
+from .commits import commit_of, same_commit
 from .instants import instant_or_none
 from .request import Facts, Findings, Request, describe
+
+# What stands before a commit where the backup is meant that was made before its deployment.
+BEFORE = "before:"
 
 
 @dataclass(frozen=True)
@@ -119,12 +123,18 @@ def _backup(branch: Mapping[str, Any], record: Mapping[str, Any], facts: Facts) 
 
 
 def _backup_point(wanted: str, facts: Facts, findings: Findings) -> Point | None:
-    known = known_backups(facts)
-    if wanted == "latest":
+    # One that was promoted, or that an application has used since, does not hold its instant any more.
+    known = [item for item in known_backups(facts) if not was_used(item, facts)]
+    if wanted.startswith(BEFORE):
+        found = _before(wanted.removeprefix(BEFORE), known, facts, findings)
+        if found is None:
+            return None
+    elif wanted == "latest":
         found = known[0] if known else None
     else:
         # One that is named may be another target's: who names it means it.
-        found = next((item for item in known_backups(facts, own=False) if wanted in (item.name, item.branch_id)), None)
+        named = (*known_backups(facts, own=False), *_previews(facts))
+        found = next((item for item in named if wanted in (item.name, item.branch_id)), None)
     if found is None:
         _unknown_backup(wanted, known, facts, findings)
         return None
@@ -138,6 +148,59 @@ def _backup_point(wanted: str, facts: Facts, findings: Findings) -> Point | None
     if not found.verified:
         findings.warn(f"The backup {found.name} is not recorded as verified; it is verified before the cutover.")
     return Point("backup", found.at, found.lsn, found)
+
+
+def _previews(facts: Facts) -> list[Backup]:
+    """What restores in place have verified and not used (rule 4).
+
+    It still holds its instant when the history window does not. Nobody but the restore that made it has a reason to
+    write to it; one that was in use is left out.
+    """
+    made = [_backup(item, {}, facts) for item in facts.branches if _is_preview(item) and facts.is_ours(str(item["id"]))]
+    return [item for item in made if not was_used(item, facts)]
+
+
+def _is_preview(branch: Mapping[str, Any]) -> bool:
+    name = parse_branch_name(str(branch.get("name") or ""))
+    return name is not None and name[0] == "preview"
+
+
+def was_used(backup: Backup, facts: Facts) -> bool:
+    """Whether an application has had it for its primary since it was made."""
+    known = facts.branch_facts.get(backup.branch_id) or {}
+    return bool(known.get("used") or known.get("promoted"))
+
+
+def _before(commit: str, known: list[Backup], facts: Facts, findings: Findings) -> Backup | None:
+    """The newest backup that was made before the deployment of a commit."""
+    mine = [item for item in facts.backups if item.get("target") in (None, "", facts.target)]
+    records = [item for item in mine if same_commit(commit_of(item), commit)]
+    meant = sorted({commit_of(item) for item in records}, key=len)
+    if any(not same_commit(one, meant[-1]) for one in meant):
+        findings.problem(
+            "commit_ambiguous",
+            f"Backups were made before several commits that begin with {commit}: {', '.join(meant)}.",
+            "Say more of the commit.",
+        )
+        return None
+    branches = {str(item.get("branch_id")) for item in records}
+    found = [item for item in known if item.branch_id in branches]
+    if not found:
+        reason = "its branch no longer exists" if records else "none is recorded"
+        listed = ", ".join(dict.fromkeys(commit_of(item) for item in reversed(mine) if commit_of(item)))
+        findings.problem(
+            "backup_unknown",
+            f"There is no backup from before the deployment of {commit}: {reason}.",
+            f"Backups were made before: {listed or 'no deployment'}. Name one of them, or backup=NAME, or an instant.",
+        )
+        return None
+    if len(found) > 1:
+        others = ", ".join(f"{item.name} ({describe(item.at)})" for item in found[1:])
+        findings.warn(
+            f"{len(found)} backups were made before the deployment of {commit}; {found[0].name}, the newest, is taken. "
+            f"Another one is named with backup=NAME: {others}."
+        )
+    return found[0]
 
 
 def _unknown_backup(wanted: str, known: list[Backup], facts: Facts, findings: Findings) -> None:

@@ -57,7 +57,7 @@ def _addresses(facts: Facts) -> Iterator[tuple[Address, str]]:
 def find_primary(facts: Facts, request: Request, findings: Findings) -> Primary | None:
     """Find the primary; every reason why it cannot be found is a problem of its own."""
     row = _row(facts, request, findings)
-    connection = (row or {}).get("connection") or request.old_connection
+    connection = (row or {}).get("connection")
     if row is not None and not connection:
         _unreadable(row, request, findings)
     if not connection:
@@ -72,7 +72,21 @@ def find_primary(facts: Facts, request: Request, findings: Findings) -> Primary 
             "a Neon address.",
         )
         return None
+    _check_database(connection, request, findings)
     return Primary(address.branch_id, address, connection, row, instant_or_none((row or {}).get("updated_at")))
+
+
+def _check_database(connection: Mapping[str, Any], request: Request, findings: Findings) -> None:
+    """The inventory names the target's database: checks, counts and a fence of another one would prove nothing."""
+    found = connection.get("database")
+    if request.database is None or not found or found == request.database:
+        return
+    findings.problem(
+        "other_database",
+        f"The connection string in {request.env_key} leads to the database {found}; the inventory names "
+        f"{request.database}.",
+        f"Correct rewind_neon_database or rewind_coolify_env_key of {request.target}, whichever is wrong.",
+    )
 
 
 def _unreadable(row: Mapping[str, Any], request: Request, findings: Findings) -> None:
@@ -81,7 +95,8 @@ def _unreadable(row: Mapping[str, Any], request: Request, findings: Findings) ->
             "env_row_locked",
             f"The row {request.env_key} is locked: its value cannot be read, so neither the primary can be found nor "
             "the change be taken back.",
-            "Delete the row in Coolify and create it again unlocked, with the same value.",
+            "Delete the row in Coolify and create it again unlocked, with the same value, or supply that value in the "
+            f"environment: export {request.old_connection_env}=<connection string>.",
         )
         return
     findings.problem(

@@ -11,13 +11,20 @@ from typing import Any
 from .._time import duration
 from .application import check_application
 from .lineage import Node, blockers
-from .primary import in_use
+from .obstacles import in_place_obstacles, snapshot_obstacles
+from .primary import in_use, rows_on
 from .request import Findings, describe
 from .source import Source
-from .strategies import Case, in_place_obstacles, slots, tree_after, window_start, window_start_after
+from .strategies import (
+    Case,
+    slots,
+    tree_after,
+    window_start,
+    window_start_after,
+)
 
 # Neon starts these by itself; they end in seconds and are waited out.
-_BACKGROUND = frozenset({"check_availability", "suspend_compute", "start_compute", "start_reserved_compute"})
+BACKGROUND = frozenset({"check_availability", "suspend_compute", "start_compute", "start_reserved_compute"})
 
 
 def check(case: Case, strategy: str, findings: Findings) -> None:
@@ -33,6 +40,8 @@ def check(case: Case, strategy: str, findings: Findings) -> None:
     _other_targets(case, findings)
     if strategy == "in_place":
         _in_place(case, source, findings)
+    elif strategy == "snapshot":
+        _snapshot(case, findings)
     else:
         _repoint(case, source, findings)
     check_application(case, strategy, findings)
@@ -40,7 +49,7 @@ def check(case: Case, strategy: str, findings: Findings) -> None:
 
 def _window(case: Case, strategy: str, source: Source, findings: Findings) -> None:
     """Rule 4: the window slides while the restore point is verified and confirmed."""
-    made = case.names.branch.existing if strategy == "repoint" else _preserved(case)
+    made = _preserved(case) if strategy == "in_place" else case.names.of(strategy).existing
     if made is not None or (source.at is None and source.lsn is None):
         return
     start, at = window_start(case.request, case.facts), case.point.at
@@ -120,7 +129,7 @@ def _operations(case: Case, findings: Findings) -> None:
     for operation in case.facts.project.get("running_operations") or ():
         known: Mapping[str, Any] = operation if isinstance(operation, Mapping) else {"action": str(operation)}
         action = str(known.get("action") or "unknown")
-        if action in _BACKGROUND:
+        if action in BACKGROUND:
             continue
         where = known.get("branch_id") or "this project"
         text = f"Neon is carrying out {action} on {where} ({known.get('id', 'no id')})"
@@ -166,27 +175,45 @@ def _allowlist(case: Case, strategy: str, findings: Findings) -> None:
 
 def _passwords(case: Case, strategy: str, source: Source, findings: Findings) -> None:
     """Rule 5: the old string must be rebuilt for an undo, and the new one needs passwords that Neon can reveal."""
-    if case.facts.project.get("store_passwords") is not False or case.request.old_connection:
+    if case.facts.project.get("store_passwords") is not False:
         return
-    new = strategy == "repoint" and case.facts.tree.nodes[source.branch_id].protected
-    undo = "an undo could not rebuild the string"
-    why = "the new branch gets new passwords, which nobody could read" if new else undo
-    findings.problem(
-        "passwords_not_stored",
-        f"The project does not store passwords, so {why}.",
-        "Turn on the project's setting that stores passwords.",
-    )
+    turn_on = "Turn on the project's setting that stores passwords"
+    if strategy == "repoint" and case.facts.tree.nodes[source.branch_id].protected:
+        findings.problem(
+            "passwords_not_stored",
+            "The project does not store passwords, so the new branch gets new passwords, which nobody could read.",
+            f"{turn_on}.",
+        )
+        return
+    unknown = [row for row in rows_on(case.facts, case.primary.branch_id) if not row.get("supplied")]
+    if unknown:
+        keys = ", ".join(f"{row.get('key')}{' (preview)' if row.get('is_preview') else ''}" for row in unknown)
+        # One variable holds one string: that of the row which says where the primary is.
+        can_supply = all(row is case.primary.row for row in unknown)
+        supply = (
+            f", or supply the present string in the environment: export {case.request.old_connection_env}="
+            "<connection string>"
+        )
+        findings.problem(
+            "passwords_not_stored",
+            f"The project does not store passwords, so an undo could not rebuild the string in {keys}.",
+            f"{turn_on}{supply if can_supply else ''}.",
+        )
+
+
+def _check_commit(case: Case, what: str, findings: Findings) -> None:
+    if case.request.deploy_commit:
+        findings.problem(
+            "commit_needs_deployment",
+            f"deploy_commit was given, and {what} deploys nothing.",
+            "Use cutover=repoint, or leave deploy_commit out.",
+        )
 
 
 def _in_place(case: Case, source: Source, findings: Findings) -> None:
     if _preserved(case) is not None:
         return
-    if case.request.deploy_commit:
-        findings.problem(
-            "commit_needs_deployment",
-            "deploy_commit was given, and a restore in place deploys nothing.",
-            "Use cutover=repoint, or leave deploy_commit out.",
-        )
+    _check_commit(case, "a restore in place", findings)
     for code, message, what_to_do in in_place_obstacles(case):
         findings.problem(code, message, what_to_do)
     if case.node.protected and not case.request.allow_unprotect:
@@ -195,6 +222,10 @@ def _in_place(case: Case, source: Source, findings: Findings) -> None:
             f"The primary {case.node.name} is protected, and a protected branch cannot be restored in place.",
             "Allow it with allow_unprotect=true (it is protected again on every way out), or use cutover=repoint.",
         )
+    findings.warn(
+        "A restore in place has no write fence: the application writes until its connections drop, and what it writes "
+        f"after the final loss was measured stands only in {case.names.rollback}."
+    )
     children = case.facts.tree.children(case.node.id)
     if children:
         names = ", ".join(child.name for child in children)
@@ -216,10 +247,48 @@ def _in_place(case: Case, source: Source, findings: Findings) -> None:
             )
 
 
-def _repoint(case: Case, source: Source, findings: Findings) -> None:
+def _snapshot(case: Case, findings: Findings) -> None:
+    if case.is_finalized:
+        return
+    _check_commit(case, "a snapshot that takes the primary's place", findings)
+    for code, message, what_to_do in snapshot_obstacles(case):
+        findings.problem(code, message, what_to_do)
+    roots = slots(case.facts, {"branches": 2, "roots": 2})["roots"]
+    # Its own root, once made, has been counted before.
+    if roots["free"] is not None and roots["free"] == 1 and case.names.root.existing is None:
+        findings.problem(
+            "no_undo_slot",
+            f"The project has {roots['used']} of {roots['limit']} root branches: this restore takes the last one, and "
+            "an undo of it needs one more.",
+            f"Delete root branches that are no longer needed{_could_go(case, roots=True)}, or raise the plan.",
+        )
+    name, rollback = case.node.name, case.names.rollback
     findings.warn(
-        f"{source.name} stays the parent of {case.names.branch.name} and cannot be deleted as long as that exists."
+        f"The branch that takes the place of {name} has another id: what names that branch by its id has to follow, "
+        "and a schedule of snapshots has to be set anew."
     )
+    findings.warn(
+        f"No restore in place works on {name} afterwards, for it comes from a snapshot; a repoint does, and another "
+        "snapshot."
+    )
+    findings.warn(
+        "A snapshot has no write fence: the application writes until its connections drop, and what it writes after "
+        f"the final loss was measured stands only in {rollback}."
+    )
+    findings.warn("Snapshots are beta on Neon.")
+    children = case.facts.tree.children(case.node.id)
+    if children:
+        names = ", ".join(child.name for child in children)
+        findings.warn(f"These children of {name} stay with {rollback}: {names}. It cannot be deleted before them.")
+    if case.facts.snapshots is None:
+        findings.warn("The project's snapshots could not be read; Neon refuses one that its plan does not allow.")
+
+
+def _repoint(case: Case, source: Source, findings: Findings) -> None:
+    if source.branch_id != case.names.branch.id:
+        findings.warn(
+            f"{source.name} stays the parent of {case.names.branch.name} and cannot be deleted as long as that exists."
+        )
     if case.node.parent_id is None:
         findings.warn(
             f"{case.names.branch.name} is a child: the primary can then no longer be restored in place or from a "
@@ -235,7 +304,7 @@ def _repoint(case: Case, source: Source, findings: Findings) -> None:
 
 
 def _other_targets(case: Case, findings: Findings) -> None:
-    """Two targets on one application or one primary would cut over under each other."""
+    """Two targets on one application or one primary would cut over under each other (also safety rule 9)."""
     mine = {str(case.primary.branch_id), *(str(e.get("host")) for e in case.branch.get("endpoints") or ())}
     for other in case.facts.other_targets:
         name = str(other.get("target") or "another target")
@@ -250,4 +319,9 @@ def _other_targets(case: Case, findings: Findings) -> None:
                 "targets_share",
                 f"The target {name} has the same {shared} as {case.request.target}: one restore would change both.",
                 f"Keep one of the two in the inventory, or point {name} to its own {shared}.",
+            )
+        elif other.get("project") and other["project"] == case.facts.project.get("id"):
+            findings.warn(
+                f"The target {name} ({other.get('environment') or 'production'}) has its database in the same Neon "
+                "project: its branches and slots are counted here too, and nothing of it is changed."
             )

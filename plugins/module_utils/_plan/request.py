@@ -18,7 +18,9 @@ from .instants import instant_or_none
 from .lineage import Tree
 
 # What makes two runs the same run: a second run with these inputs continues the first, or finds it done (rule 22).
-SAME_INPUTS = ("point_in_time", "lsn", "backup", "cutover", "source_branch", "deploy_commit")
+SAME_INPUTS = ("point_in_time", "lsn", "backup", "cutover", "source_branch", "deploy_commit", "promotion")
+# Where the present string is looked for when Coolify does not show it, or Neon not its password (rule 5).
+OLD_CONNECTION_ENV = "REWIND_OLD_CONNECTION_STRING"
 _RECORD_KEYS = {"v", "at", "event", "branch_id", "target", "run"}
 
 
@@ -54,7 +56,11 @@ class Request:
     cutover: str
     source_branch: str | None
     deploy_commit: str | None
+    # The promotion that it is a part of, by its run: the application then uses the backup itself.
+    promotion: str | None
     env_key: str
+    database: str | None
+    reuse: bool
     accept_schema_mismatch: bool
     accept_downtime: bool
     allow_unprotect: bool
@@ -64,7 +70,7 @@ class Request:
     also_repoint: tuple[str, ...]
     ignore_consumers: tuple[str, ...]
     not_restored: tuple[str, ...]
-    old_connection: Mapping[str, Any] | None
+    old_connection_env: str
     zone: tzinfo | None
     verify_seconds: float
     confirm_seconds: float
@@ -76,6 +82,11 @@ class Request:
     def margin(self) -> float:
         """How much of the window may pass before the data is needed: verification, confirmation, deadline (rule 4)."""
         return self.verify_seconds + self.confirm_seconds + self.cutover_deadline
+
+    @property
+    def promotes_backup(self) -> bool:
+        """Whether the application is to use the backup that is named, and not a branch made from it."""
+        return self.promotion is not None and self.backup is not None and self.cutover == "repoint"
 
     @property
     def is_absolute(self) -> bool:
@@ -112,7 +123,10 @@ def read_request(given: Mapping[str, Any]) -> Request:
         cutover=text("cutover") or "auto",
         source_branch=text("source_branch"),
         deploy_commit=text("deploy_commit"),
+        promotion=text("promotion"),
         env_key=text("env_key") or "DATABASE_URL",
+        database=text("database"),
+        reuse=given.get("reuse") is not False,
         accept_schema_mismatch=bool(given.get("accept_schema_mismatch")),
         accept_downtime=bool(given.get("accept_downtime")),
         allow_unprotect=bool(given.get("allow_unprotect")),
@@ -122,7 +136,7 @@ def read_request(given: Mapping[str, Any]) -> Request:
         also_repoint=_texts(given.get("also_repoint")),
         ignore_consumers=_texts(given.get("ignore_consumers")),
         not_restored=_texts(given.get("not_restored")),
-        old_connection=given.get("old_connection") or None,
+        old_connection_env=text("old_connection_env") or OLD_CONNECTION_ENV,
         zone=_zone(text("timezone")),
         verify_seconds=_seconds(given.get("verify_seconds"), 300),
         confirm_seconds=_seconds(given.get("confirm_seconds"), 600),
@@ -133,7 +147,8 @@ def read_request(given: Mapping[str, Any]) -> Request:
 
 
 def _texts(value: Iterable[Any] | None) -> tuple[str, ...]:
-    return tuple(str(item) for item in value or ())
+    # An unanswered question of a survey is an empty text, and as a list one empty name.
+    return tuple(text for item in value or () if (text := str(item).strip()))
 
 
 def _seconds(value: Any, default: float) -> float:
@@ -154,7 +169,10 @@ def _zone(name: str | None) -> tzinfo | None:
 
 @dataclass(frozen=True)
 class Cutover:
-    """One recorded cutover of this target, from the catalogue."""
+    """One recorded cutover of this target, from the catalogue.
+
+    :param undone: it is the way back of an earlier one.
+    """
 
     at: datetime
     strategy: str
@@ -167,6 +185,9 @@ class Cutover:
     from_since: datetime | None
     run: str | None
     proven: bool
+    undone: bool
+    source_branch_id: str | None = None
+    deploy_commit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -189,11 +210,15 @@ class Facts:
     migration: Mapping[str, Any]
     losses: Mapping[str, Any] | None
     other_targets: tuple[Mapping[str, Any], ...]
+    rehearsal: tuple[Mapping[str, Any], ...]
+    failed_reads: Mapping[str, str]
     target: str
+    # None where nobody has read them.
+    snapshots: tuple[Mapping[str, Any], ...] | None = None
 
     @cached_property
     def tree(self) -> Tree:
-        return Tree.of(self.branches)
+        return Tree.of(self.branches, operations=self.project.get("running_operations") or ())
 
     @cached_property
     def by_id(self) -> dict[str, Mapping[str, Any]]:
@@ -234,6 +259,12 @@ class Facts:
             return True
         return str(annotations.get("tool") or "").startswith("rewind") or branch_id in self.branch_facts
 
+    def drill_of(self, branch_id: str) -> str:
+        """The drill that a branch was made for, by its run; empty for any other branch."""
+        known = self.branch_facts.get(branch_id) or {}
+        annotations = (self.by_id.get(branch_id) or {}).get("annotations") or {}
+        return str(known.get("drill") or annotations.get("drill") or "")
+
 
 def read_facts(params: Mapping[str, Any], target: str) -> Facts:
     """Read the options that hold what the information modules returned; whole results are understood as well."""
@@ -257,7 +288,10 @@ def read_facts(params: Mapping[str, Any], target: str) -> Facts:
         migration=params.get("migration") or {},
         losses=params.get("losses") or None,
         other_targets=tuple(params.get("other_targets") or ()),
+        rehearsal=tuple(params.get("rehearsal") or ()),
+        failed_reads={side: str(why) for side, why in (params.get("failed_reads") or {}).items() if why},
         target=target,
+        snapshots=tuple(params["snapshots"]) if params.get("snapshots") is not None else None,
     )
 
 
@@ -277,7 +311,16 @@ def _cutover(record: Mapping[str, Any]) -> Cutover | None:
         from_since=instant_or_none(record.get("from_since")),
         run=record.get("run") or None,
         proven=bool(record.get("proven")),
+        undone=bool(record.get("undone")),
+        source_branch_id=record.get("source_branch_id") or None,
+        deploy_commit=record.get("deploy_commit") or None,
     )
+
+
+def running_commit(facts: Facts) -> str | None:
+    """The commit of the last finished deployment. `HEAD` names none: so Coolify calls what has no commits, an image."""
+    named = (facts.application.get("commit"), (facts.last_finished or {}).get("commit"))
+    return next((str(commit) for commit in named if commit not in (None, "", "HEAD")), None)
 
 
 def describe(moment: datetime | None) -> str:

@@ -16,7 +16,7 @@ from .lineage import Node
 from .point import Point
 from .primary import Primary, in_use
 from .request import SAME_INPUTS, Facts, Findings, Request, describe
-from .source import Source
+from .source import SAME_EVENT, Source
 
 # Verbs whose unfinished run leaves the application between two states; a killed backup leaves at most a branch.
 _CUTS_OVER = frozenset({"restore", "promote", "drill", "undo"})
@@ -45,10 +45,16 @@ def find_resumed(request: Request, facts: Facts, findings: Findings) -> Resumed 
                 f"The run {run_id} of this target is stuck: it could neither finish nor revert.",
                 f"Read its report, then take it back: ansible-playbook playbooks/undo.yml -e run={run_id}",
             )
-        elif verb not in _CUTS_OVER:
+        elif verb not in _CUTS_OVER or (verb == "drill" and not _serves_drill(facts, run_id)):
             findings.warn(f"The run {run_id} ({verb}) of this target never finished; it is left as it is.")
         elif verb == "restore" and found is None and _same_inputs(request, run.get("inputs") or {}):
             found = Resumed(run_id, _resolved(run))
+        elif verb == "drill":
+            findings.problem(
+                "unfinished_run",
+                f"The drill {run_id} of this target was killed, and the application is on its data.",
+                "Take it back first: ansible-playbook playbooks/undo.yml, or hold the drill again.",
+            )
         else:
             findings.problem(
                 "unfinished_run",
@@ -58,6 +64,10 @@ def find_resumed(request: Request, facts: Facts, findings: Findings) -> Resumed 
                 f"ansible-playbook playbooks/undo.yml -e run={run_id}",
             )
     return found
+
+
+def _serves_drill(facts: Facts, run_id: str) -> bool:
+    return any(facts.drill_of(branch_id) == run_id for branch_id in in_use(facts))
 
 
 def _run_id(run: Mapping[str, Any]) -> str:
@@ -97,6 +107,14 @@ def already_done(request: Request, facts: Facts, primary: Primary, point: Point)
         return False, f"the last cutover ({describe(last.at)}) is not recorded as proven"
     if last.to_branch_id != primary.branch_id:
         return False, "the application does not point to the branch of the last recorded cutover"
+    node = facts.tree.get(primary.branch_id)
+    if node is not None and node.last_reset_at is not None and node.last_reset_at > last.at + SAME_EVENT:
+        return False, f"its branch was reset since the last recorded cutover, at {describe(node.last_reset_at)}"
+    named = facts.tree.get(request.source_branch) or facts.tree.named(request.source_branch or "")
+    if request.source_branch and (named is None or named.id != last.source_branch_id):
+        return False, "the last cutover was made from another branch than source_branch"
+    if request.deploy_commit and request.deploy_commit != last.deploy_commit:
+        return False, "the last cutover deployed another commit than deploy_commit"
     if request.cutover not in ("auto", last.strategy):
         return False, f"the last cutover was done by {last.strategy}"
     if not _same_point(last.restore_point, last.restore_lsn, last.backup, point):
@@ -137,10 +155,13 @@ class Branch:
         }
 
 
-def choose_branch(wanted: str, source: Source, facts: Facts, *, resumed: bool) -> Branch:
+def choose_branch(wanted: str, source: Source, facts: Facts, *, resumed: bool, reuse: bool = True) -> Branch:
     """Find the branch of an earlier run by its name if it is clean, else a free name with a suffix (rule 10).
 
     That no session has written to it is for the caller to prove on the branch; what is known beforehand is judged here.
+
+    :param reuse: false where the caller has nothing to compare such a branch with. The branch of the run that is being
+        continued is taken all the same: nobody was told of it.
     """
     reasons: list[str] = []
     for number in range(1, len(facts.branches) + 2):
@@ -149,10 +170,34 @@ def choose_branch(wanted: str, source: Source, facts: Facts, *, resumed: bool) -
         if node is None:
             return Branch(name, None, "; ".join(reasons) or "no branch of this name exists")
         reason = _unclean(node, source, facts, resumed=resumed)
+        if reason is None and not (reuse or resumed):
+            reason = "nothing proves that nobody has written to it, for the restore point itself cannot be read"
         if reason is None:
             return Branch(name, node, "an earlier run made it from the same source at the same point, and it is clean")
         reasons.append(f"{name} is not used: {reason}")
     raise AssertionError("there are more names than branches")
+
+
+def choose_root(wanted: str, primary: Primary, facts: Facts, *, resumed: bool) -> Branch:
+    """The name of a snapshot and of the root that it is restored to: that of the run being continued, else a free one.
+
+    Names of snapshots are not unique on Neon; here they are, for the snapshot is found again by its name. Once it is
+    finalized the root has the primary's name, and says itself whose place it took.
+    """
+    if resumed:
+        nodes = facts.tree.nodes.values()
+        taken = next((node for node in nodes if node.restored_as == primary.branch_id), None)
+        node = taken or facts.tree.named(wanted)
+        if node is not None and node.restored_from is not None:
+            return Branch(wanted, node, "the run that is being continued has restored it")
+        if node is None:
+            return Branch(wanted, None, "the run that is being continued chose this name")
+    shelf = {str(item.get("name")) for item in facts.snapshots or ()}
+    tries = (
+        wanted if number == 1 else f"{wanted}-{number}" for number in range(1, len(facts.branches) + len(shelf) + 2)
+    )
+    name = next(item for item in tries if facts.tree.named(item) is None and item not in shelf)
+    return Branch(name, None, "no branch and no snapshot of this name exists")
 
 
 def _unclean(node: Node, source: Source, facts: Facts, *, resumed: bool) -> str | None:

@@ -15,6 +15,8 @@ from typing import Any
 from .._time import branch_name, duration, rfc3339
 from . import problems, steps
 from .application import code, other_consumers
+from .bound import bound_to, check_bound
+from .compare import compare
 from .parts import (
     application_part,
     compute_part,
@@ -25,9 +27,9 @@ from .parts import (
     wakes_part,
 )
 from .point import Point, read_point
-from .primary import Address, Primary, find_primary, report_duplicates, unreadable_rows
+from .primary import Address, Primary, find_primary, report_duplicates, rows_on, unreadable_rows
 from .request import Facts, Findings, Request, read_facts, read_request
-from .runs import Resumed, already_done, choose_branch, find_resumed
+from .runs import Branch, Resumed, already_done, choose_branch, choose_root, find_resumed
 from .source import Source, find_source
 from .strategies import Case, Names, choose, in_place_source, offers
 
@@ -57,7 +59,7 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
     :raises InvalidInput: when `now`, `started` or `timezone` cannot be read. Everything else is a problem in the plan.
     """
     request = read_request(params.get("request") or {})
-    facts = _with_supplied(read_facts(params, request.target), request)
+    facts = read_facts(params, request.target)
     findings = Findings()
     resumed = find_resumed(request, facts, findings)
     resolved = resumed.resolved if resumed else None
@@ -77,20 +79,7 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
         done = already_done(request, facts, now_primary, point)
     if primary is not None and point is not None:
         source = find_source(request, facts, primary, point, Findings() if done[0] else findings, resolved)
-    return _assemble(request, facts, findings, _Found(primary, point, source), resumed, done)
-
-
-def _with_supplied(facts: Facts, request: Request) -> Facts:
-    """Use the connection that was supplied from the environment where the row itself cannot be read (rule 5)."""
-    if not request.old_connection:
-        return facts
-    rows = [
-        {**row, "connection": request.old_connection}
-        if row.get("key") == request.env_key and not row.get("is_preview") and not row.get("connection")
-        else row
-        for row in facts.rows
-    ]
-    return replace(facts, application={**facts.application, "environment": rows})
+    return _assemble(request, facts, findings, _Found(primary, point, source), resumed, done, params)
 
 
 def _primary_of_run(primary: Primary, resolved: Mapping[str, Any], facts: Facts) -> Primary:
@@ -112,6 +101,7 @@ def _assemble(
     found: _Found,
     resumed: Resumed | None,
     done: tuple[bool, str],
+    params: Mapping[str, Any],
 ) -> dict[str, Any]:
     resolved = resumed.resolved if resumed else None
     plan: dict[str, Any] = {
@@ -130,6 +120,8 @@ def _assemble(
         "undo": {
             "possible_until": rfc3339(request.now + timedelta(days=request.keep_days)),
             "command": f"ansible-playbook playbooks/undo.yml -e target={request.target}",
+            "salvage_until": salvage_until(request, facts, found.point),
+            "salvage_command": f"ansible-playbook playbooks/salvage.yml -e target={request.target}",
         },
         "confirm": {
             "needed": request.environment == "production",
@@ -139,7 +131,15 @@ def _assemble(
         **dict.fromkeys(_CASE_KEYS),
     }
     if found.primary and found.point and found.source:
-        plan.update(_of_case(request, facts, findings, found.primary, found.point, found.source, resumed, done[0]))
+        if resolved and resolved.get("primary_name"):
+            # A restored root that has taken its place has its name by now.
+            plan["primary"]["name"] = resolved["primary_name"]
+        case = _case(request, facts, found.primary, found.point, found.source, resumed)
+        plan.update(_of_case(case, findings, resolved, done[0]))
+        if params.get("past") is not None:
+            plan["comparison"] = compare(case, plan["strategy"]["chosen"], params["past"], plan["losses"])
+    plan["bound_to"] = bound_to(plan, facts, rows_on(facts, found.primary.branch_id) if found.primary else ())
+    check_bound(params.get("bound_to"), plan["bound_to"], resumed, findings)
     plan["resolved"] = _resolved(plan) if plan["strategy"] else resolved
     plan["problems"] = [item for item in findings.problems if not done[0] or item["code"] in _ALWAYS]
     plan["warnings"] = findings.warnings
@@ -160,28 +160,26 @@ _CASE_KEYS = (
     "expiry_to_clear",
     "unprotect",
     "code",
+    "comparison",
 )
 
 
-def _of_case(
-    request: Request,
-    facts: Facts,
-    findings: Findings,
-    primary: Primary,
-    point: Point,
-    source: Source,
-    resumed: Resumed | None,
-    done: bool,
-) -> dict[str, Any]:
-    """All that depends on knowing the primary, the restore point and the source."""
+def _case(
+    request: Request, facts: Facts, primary: Primary, point: Point, source: Source, resumed: Resumed | None
+) -> Case:
     resolved = resumed.resolved if resumed else None
     inner = in_place_source(request, facts, primary, point, source)
-    names = _names(request, facts, point, source, inner, resolved)
-    case = Case(request, facts, primary, point, source, inner, names, resumed=resumed is not None)
+    names = _names(request, facts, primary, point, source, inner, resolved)
+    return Case(request, facts, primary, point, source, inner, names, resumed=resumed is not None)
+
+
+def _of_case(case: Case, findings: Findings, resolved: Mapping[str, Any] | None, done: bool) -> dict[str, Any]:
+    """All that depends on knowing the primary, the restore point and the source."""
+    request, facts, primary, names = case.request, case.facts, case.primary, case.names
     strategy, why = choose(case, resolved)
     problems.check(case, strategy, Findings() if done else findings)
-    used = source if strategy == "repoint" else inner
-    branch = names.branch if strategy == "repoint" else names.preview
+    used = case.source if strategy == "repoint" else case.in_place_source
+    branch = names.of(strategy)
     expiring = expiries_to_clear(case, used, strategy)
     unprotects = strategy == "in_place" and case.node.protected
     others = other_consumers(case)
@@ -200,7 +198,7 @@ def _of_case(
                 *({"kind": "row", "name": row.get("key")} for row in unreadable_rows(facts)),
             ],
         },
-        "wakes": wakes_part(case),
+        "wakes": wakes_part(case, branch),
         "reuse": branch.public(),
         "expiry_to_clear": expiring,
         "unprotect": {
@@ -213,16 +211,30 @@ def _of_case(
 
 
 def _names(
-    request: Request, facts: Facts, point: Point, source: Source, inner: Source, resolved: Mapping[str, Any] | None
+    request: Request,
+    facts: Facts,
+    primary: Primary,
+    point: Point,
+    source: Source,
+    inner: Source,
+    resolved: Mapping[str, Any] | None,
 ) -> Names:
     """The names of rule 11; those of the run that is being continued, where it had any."""
     known = (resolved or {}).get("names") or {}
     resumed = resolved is not None
     wanted = branch_name("rollback", request.started.replace(microsecond=0))
     rollback = str(known.get("rollback") or _free(wanted, facts))
+
+    def chosen(kind: str, name: str, origin: Source) -> Branch:
+        if kind == "branch" and request.promotes_backup and point.backup is not None:
+            node = facts.tree.nodes[point.backup.branch_id]
+            return Branch(node.name, node, "it is promoted: the application uses the backup itself")
+        return choose_branch(str(known.get(kind) or name), origin, facts, resumed=resumed, reuse=request.reuse)
+
     return Names(
-        choose_branch(str(known.get("branch") or f"restore-{point.stamp}"), source, facts, resumed=resumed),
-        choose_branch(str(known.get("preview") or f"preview-{point.stamp}"), inner, facts, resumed=resumed),
+        chosen("branch", f"restore-{point.stamp}", source),
+        chosen("preview", f"preview-{point.stamp}", inner),
+        choose_root(str(known.get("root") or f"snapshot-{point.stamp}"), primary, facts, resumed=resumed),
         rollback,
     )
 
@@ -230,6 +242,22 @@ def _names(
 def _free(name: str, facts: Facts) -> str:
     tries = (name if number == 1 else f"{name}-{number}" for number in range(1, len(facts.branches) + 2))
     return next(item for item in tries if facts.tree.named(item) is None)
+
+
+def salvage_until(request: Request, facts: Facts, point: Point | None) -> str | None:
+    """Until when what the restore loses can be salvaged: while its restore point can be read, and the old side is kept.
+
+    What a backup holds does not grow old. None where nothing says how long the history reaches back.
+    """
+    kept = request.now + timedelta(days=request.keep_days)
+    retention = facts.project.get("history_retention_seconds")
+    if point is None:
+        return None
+    if point.backup is not None:
+        return rfc3339(kept)
+    if point.at is None or retention is None:
+        return None
+    return rfc3339(min(kept, point.at + timedelta(seconds=float(retention))))
 
 
 def _interval(request: Request, point: Point | None) -> dict[str, Any]:
@@ -245,6 +273,7 @@ def _resolved(plan: Mapping[str, Any]) -> dict[str, Any]:
         "restore_point": plan["restore_point"],
         "strategy": plan["strategy"]["chosen"],
         "primary_branch_id": plan["primary"]["branch_id"],
+        "primary_name": plan["primary"]["name"],
         "source_branch_id": plan["source"]["branch_id"],
         "names": plan["names"],
         "commit": plan["application"]["commit"],

@@ -23,7 +23,9 @@ from .primary import Primary
 from .request import Cutover, Facts, Findings, Request, describe
 
 # A recorded restore in place and the reset that Neon shows for it are the same event when this close together.
-_SAME_EVENT = timedelta(minutes=10)
+SAME_EVENT = timedelta(minutes=10)
+_BY_HAND = "the application was moved by hand"
+_DOUBT = "the cutover before it was taken back, which was not proven,"
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ def history(facts: Facts, primary: Primary) -> list[Span]:
     expected, end = primary.branch_id, None
     for cutover in reversed(facts.cutovers):
         at = _instant_of(cutover, facts)
-        if cutover.to_branch_id == expected:
+        if _is_doubtful(cutover):
+            spans.extend(_unrecorded(at, end, primary, is_newest=not spans, why=_DOUBT))
+        elif cutover.to_branch_id == expected:
             spans.append(Span(at, end, where.get(expected, expected), expected, f"cutover recorded at {describe(at)}"))
         else:
             spans.extend(_unrecorded(at, end, primary, is_newest=not spans))
@@ -110,16 +114,29 @@ def history(facts: Facts, primary: Primary) -> list[Span]:
     return spans
 
 
-def _unrecorded(at: datetime, end: datetime | None, primary: Primary, *, is_newest: bool) -> list[Span]:
-    """Somebody moved the application by hand after this cutover; only the row's last change proves anything."""
+def _is_doubtful(cutover: Cutover) -> bool:
+    """A repoint that was taken back without proof: the string was put back, and the application may not have followed.
+
+    A restore in place that is recorded has happened: there the branch itself holds what was put back.
+    """
+    return cutover.undone and not cutover.proven and cutover.from_branch_id != cutover.to_branch_id
+
+
+def _unrecorded(
+    at: datetime, end: datetime | None, primary: Primary, *, is_newest: bool, why: str = _BY_HAND
+) -> list[Span]:
+    """Nothing proves what the application used after this cutover but the row's last change.
+
+    :param why: what makes it so; most often somebody has moved the application by hand.
+    """
     changed = primary.row_changed_at
     if is_newest and changed is not None and changed > at:
         proof = f"the connection string was last changed at {describe(changed)}"
         return [
             Span(changed, end, primary.branch_id, primary.branch_id, proof),
-            Span(at, changed, None, None, "the application was moved by hand"),
+            Span(at, changed, None, None, why),
         ]
-    return [Span(at, end, None, None, "the application was moved by hand")]
+    return [Span(at, end, None, None, why)]
 
 
 def _instant_of(cutover: Cutover, facts: Facts) -> datetime:
@@ -132,7 +149,7 @@ def _instant_of(cutover: Cutover, facts: Facts) -> datetime:
         item for item in facts.cutovers if item.strategy == "in_place" and item.to_branch_id == cutover.to_branch_id
     ]
     reset = node.last_reset_at if node is not None and same and same[-1] is cutover else None
-    return reset if reset is not None and abs(reset - cutover.at) <= _SAME_EVENT else cutover.at
+    return reset if reset is not None and abs(reset - cutover.at) <= SAME_EVENT else cutover.at
 
 
 def _since(facts: Facts, primary: Primary, first_id: str) -> datetime | None:

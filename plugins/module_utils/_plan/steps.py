@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .._time import duration
-from .application import other_consumers, running_commit
+from .application import other_consumers
 from .primary import rows_on
-from .request import describe
+from .request import describe, running_commit
 from .runs import Branch
 from .source import Source
 from .strategies import Case
@@ -21,7 +21,12 @@ def build(
     case: Case, strategy: str, branch: Branch, source: Source, expiring: Iterable[Mapping[str, Any]], unprotect: bool
 ) -> list[dict[str, Any]]:
     """The nine steps; `does` is a list of whole sentences."""
-    cutover = _repoint(case) if strategy == "repoint" else _in_place(case, branch, source, unprotect)
+    if strategy == "repoint":
+        cutover = _repoint(case)
+    elif strategy == "snapshot":
+        cutover = _snapshot(case)
+    else:
+        cutover = _in_place(case, branch, source, unprotect)
     plain = [
         ("preflight", "Preflight", ["Reads everything once and collects all problems."]),
         ("plan", "Plan", ["Shows this plan, its price and the price of the other strategies."]),
@@ -44,7 +49,13 @@ def _branch(
 ) -> list[str]:
     does = [f"Clears the expiry of {item['name']}, because {item['why']}." for item in expiring]
     where = "its head" if source.at is None and source.lsn is None else (source.lsn or describe(source.at))
-    if branch.existing is not None:
+    if strategy == "snapshot":
+        if branch.existing is None:
+            does.append(f"Makes the snapshot {branch.name} of {source.name} at {where} and waits until it is made.")
+        does.append(f"Restores it to the new root branch {branch.name}, and adds a compute to look at it.")
+    elif case.request.promotes_backup:
+        does.append(f"Takes {branch.name} itself, with computes like those of {case.node.name}.")
+    elif branch.existing is not None:
         does.append(f"Takes the branch {branch.name} of an earlier run, once it is proven that nobody wrote to it.")
     else:
         kind = "" if strategy == "repoint" else "short-lived preview "
@@ -79,7 +90,7 @@ def _repoint(case: Case) -> list[str]:
     also = [f"{item.get('name')} ({item.get('key')})" for item in others]
     if also:
         does.append(f"Moves these too: {', '.join(also)}.")
-    commit = case.request.deploy_commit or running_commit(case)
+    commit = case.request.deploy_commit or running_commit(case.facts)
     how = "Deploys" if case.request.deploy_commit else "Redeploys the same image, without a build:"
     limit = duration(case.request.cutover_deadline)
     does.append(f"{how} commit {commit or '(unknown)'}, within {limit}; past that everything is taken back.")
@@ -87,7 +98,11 @@ def _repoint(case: Case) -> list[str]:
 
 
 def _in_place(case: Case, branch: Branch, source: Source, unprotect: bool) -> list[str]:
-    does = [f"Deletes the preview {branch.name} and waits.", "Checks the history window once more."]
+    does = [
+        "Checks the history window once more and measures the final loss; writes are not fenced, so what is written "
+        "between that and the restore is only kept, not counted.",
+        f"Deletes the preview {branch.name} and waits.",
+    ]
     if unprotect:
         does.append(f"Takes the protection of {case.node.name} away, and gives it back on every way out.")
     origin = "itself" if source.branch_id == case.node.id else source.name
@@ -99,6 +114,17 @@ def _in_place(case: Case, branch: Branch, source: Source, unprotect: bool) -> li
     if children:
         does.append(f"Moves its children to {case.names.rollback}: {', '.join(children)}.")
     return does
+
+
+def _snapshot(case: Case) -> list[str]:
+    name, root = case.node.name, case.names.root.name
+    return [
+        "Measures the final loss; writes are not fenced, so what is written between that and the cutover is only kept, "
+        "not counted.",
+        f"Takes the compute of {root} away again.",
+        f"Puts {root} in the place of {name}: it gets its name, flags and computes, hosts stay, and connections drop "
+        f"once. {name} is kept as {case.names.rollback}, without a compute.",
+    ]
 
 
 def _prove(case: Case, strategy: str) -> list[str]:
@@ -114,4 +140,5 @@ def _fence(case: Case, strategy: str) -> list[str]:
     keep = duration(case.request.keep_days * 86_400)
     if strategy == "repoint":
         return [f"Disables every compute of {case.node.name} and proves it; keeps the branch for {keep}."]
-    return [f"Keeps {case.names.rollback}, without compute, for {keep}."]
+    kept = f"Keeps {case.names.rollback}, without compute, for {keep}."
+    return [kept, f"Deletes the snapshot {case.names.root.name}."] if strategy == "snapshot" else [kept]

@@ -13,33 +13,52 @@ from typing import Any
 
 from .._predicted import predicted
 from .._time import duration
-from .instants import instant_or_none, text_or_none
-from .lineage import LineageError, Node, Tree, held_by, with_child, with_restore
+from .drawing import tree_rows
+from .instants import instant_or_none
+from .lineage import LineageError, Node, Snapshot, Tree, held_by, with_child
+from .obstacles import in_place_obstacles, snapshot_obstacles
 from .point import Point
 from .primary import Primary, in_use, rows_on
 from .request import Facts, Request
+from .restores import with_restore
 from .runs import Branch
+from .snapshots import with_finalized_snapshot, with_restored_snapshot, with_snapshot
 from .source import Source
 
 # What a restore in place costs the application: its connections are dropped once (Neon's documentation of restores).
 IN_PLACE_SECONDS = 10
+# The same for a snapshot that takes the primary's place: its computes are restarted on data that no cache holds yet. No
+# document gives a number.
+SNAPSHOT_SECONDS = 30
 # The runbook's estimate of a redeploy, where no finished deployment of this application is known.
 DEPLOY_SECONDS = 300
-_SNAPSHOT_WHY = (
-    "a snapshot's restore makes a branch on which no point-in-time restore works afterwards; it is not offered yet"
-)
+STRATEGIES = ("repoint", "in_place", "snapshot")
+_SNAPSHOT_PRICE = "no restore in place works on the primary afterwards, and its id is another one"
 
 
 @dataclass(frozen=True)
 class Names:
-    """The branches that a restore makes."""
+    """The branches that a restore makes.
+
+    :param root: the one that a snapshot, which has the same name, is restored to.
+    """
 
     branch: Branch
     preview: Branch
+    root: Branch
     rollback: str
 
+    def of(self, strategy: str) -> Branch:
+        """The branch that a strategy works on."""
+        return {"repoint": self.branch, "in_place": self.preview}.get(strategy, self.root)
+
     def public(self) -> dict[str, str]:
-        return {"branch": self.branch.name, "preview": self.preview.name, "rollback": self.rollback}
+        return {
+            "branch": self.branch.name,
+            "preview": self.preview.name,
+            "root": self.root.name,
+            "rollback": self.rollback,
+        }
 
 
 @dataclass(frozen=True)
@@ -62,6 +81,12 @@ class Case:
     @property
     def branch(self) -> Mapping[str, Any]:
         return self.facts.by_id[self.primary.branch_id]
+
+    @property
+    def is_finalized(self) -> bool:
+        """Whether the run that is being continued has put its restored root in the primary's place."""
+        root = self.names.root.existing
+        return self.resumed and root is not None and root.restored_as == self.primary.branch_id
 
 
 def window_start(request: Request, facts: Facts) -> datetime | None:
@@ -102,54 +127,9 @@ def in_place_source(request: Request, facts: Facts, primary: Primary, point: Poi
     return Source(primary.branch_id, name, why, at=None if backup.lsn else backup.at, lsn=backup.lsn)
 
 
-def in_place_obstacles(case: Case) -> list[tuple[str, str, str]]:
-    """Why a restore in place is not possible here: code, message and what to do, for each reason."""
-    found = []
-    node, branch = case.node, case.branch
-    instead = "Use cutover=repoint."
-    if node.parent_id is not None:
-        parent = case.facts.tree.parent(node.id)
-        found.append(
-            (
-                "not_root",
-                f"The primary {node.name} is a child of {parent.name if parent else node.parent_id}; only a root "
-                "branch can be restored in place.",
-                instead,
-            )
-        )
-    restricted = [item for item in branch.get("restricted_actions") or () if _action(item) == "restore"]
-    if restricted:
-        found.append(
-            (
-                "restore_restricted",
-                f"Neon does not allow a restore of the primary {node.name} now: {_reason(restricted[0])}.",
-                f"Wait until it does, or: {instead[0].lower()}{instead[1:]}",
-            )
-        )
-    if branch.get("restore_status") in ("detaching", "restored"):
-        found.append(
-            (
-                "branch_detaching",
-                f"An earlier restore of the primary {node.name} is still going on in the background "
-                f"({branch['restore_status']}).",
-                "Wait until it has ended (for a detaching branch minutes, after a snapshot's restore up to a day), or: "
-                f"{instead[0].lower()}{instead[1:]}",
-            )
-        )
-    return found
-
-
-def _action(item: Any) -> str:
-    return str(item.get("name") if isinstance(item, Mapping) else item)
-
-
-def _reason(item: Any) -> str:
-    return str((item.get("reason") if isinstance(item, Mapping) else None) or "no reason is given")
-
-
 def choose(case: Case, resolved: Mapping[str, Any] | None) -> tuple[str, str]:
     """The strategy and why. An explicit choice always wins; what stands in its way is then a problem."""
-    if resolved and resolved.get("strategy") in ("repoint", "in_place"):
+    if resolved and resolved.get("strategy") in STRATEGIES:
         return str(resolved["strategy"]), "the run that is being continued had chosen it"
     if case.request.cutover != "auto":
         return case.request.cutover, "it was asked for"
@@ -180,6 +160,8 @@ def tree_after(case: Case, strategy: str) -> Tree:
             existing = case.names.branch.existing
             new = Node(case.names.branch.id, case.names.branch.name, parent_at=source.at, created_at=case.request.now)
             return tree if existing is not None else with_child(tree, source.branch_id, new)
+        if strategy == "snapshot":
+            return _after_snapshot(case, tree, source)
         unprotected = Tree({**tree.nodes, case.node.id: replace(tree.nodes[case.node.id], protected=False)})
         kept = Node(predicted("branch", case.names.rollback), case.names.rollback, created_at=case.request.now)
         after = with_restore(unprotected, case.node.id, source.branch_id, kept, at=source.at)
@@ -188,23 +170,38 @@ def tree_after(case: Case, strategy: str) -> Tree:
         return case.facts.tree
 
 
+def _after_snapshot(case: Case, tree: Tree, source: Source) -> Tree:
+    if case.is_finalized:
+        return tree
+    root = case.names.root
+    snapshot = Snapshot(predicted("snapshot", root.name), root.name)
+    tree = with_snapshot(tree, source.branch_id, snapshot)
+    if root.existing is None:
+        node = Node(root.id, root.name, created_at=case.request.now)
+        tree = with_restored_snapshot(tree, snapshot.id, node, target_id=case.node.id)
+    else:
+        # The compute that it is verified with is taken away before.
+        tree = tree.but(replace(root.existing, endpoints=()))
+    return with_finalized_snapshot(tree, case.node.id, root.id, replaced_name=case.names.rollback)
+
+
 def _without_expiry(tree: Tree, branch_id: str) -> Tree:
     return Tree({**tree.nodes, branch_id: replace(tree.nodes[branch_id], expires_at=None)})
 
 
 def offers(case: Case, chosen: str) -> dict[str, dict[str, Any]]:
     """What each strategy would mean here: possible or not and why, and its price."""
-    obstacles = in_place_obstacles(case)
-    possible = {"repoint": "", "in_place": " ".join(message for _code, message, _advice in obstacles)}
+    possible = {"repoint": ""}
+    for strategy, obstacles in (("in_place", in_place_obstacles(case)), ("snapshot", snapshot_obstacles(case))):
+        possible[strategy] = " ".join(message for _code, message, _advice in obstacles)
     offered: dict[str, dict[str, Any]] = {}
     for strategy, why_not in possible.items():
         offered[strategy] = {
             "offered": not why_not,
             "chosen": strategy == chosen,
-            "why": why_not or "possible",
+            "why": why_not or (_SNAPSHOT_PRICE if strategy == "snapshot" else "possible"),
             **_price(case, strategy),
         }
-    offered["snapshot"] = {"offered": False, "chosen": False, "why": _SNAPSHOT_WHY}
     return offered
 
 
@@ -229,11 +226,12 @@ def _price(case: Case, strategy: str) -> dict[str, Any]:
 
 
 def _downtime(case: Case, strategy: str) -> dict[str, Any]:
-    if strategy == "in_place":
+    if strategy != "repoint":
+        length = IN_PLACE_SECONDS if strategy == "in_place" else SNAPSHOT_SECONDS
         return {
-            "reads_seconds": IN_PLACE_SECONDS,
-            "writes_seconds": IN_PLACE_SECONDS,
-            "text": f"connections drop once, for about {duration(IN_PLACE_SECONDS)} or less; no deployment",
+            "reads_seconds": length,
+            "writes_seconds": length,
+            "text": f"connections drop once, for about {duration(length)} or less; no deployment",
         }
     seconds, known = deploy_seconds(case.facts)
     rolling = (case.facts.application.get("rolling") or {}).get("ok") is not False
@@ -280,7 +278,7 @@ def slots(facts: Facts, added: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _undeletable(case: Case, strategy: str, after: Tree) -> list[dict[str, str]]:
-    result_id = case.names.branch.id if strategy == "repoint" else case.node.id
+    result_id = case.node.id if strategy == "in_place" else case.names.of(strategy).id
     if after.get(result_id) is None:
         return []
     name = after.nodes[result_id].name
@@ -288,7 +286,7 @@ def _undeletable(case: Case, strategy: str, after: Tree) -> list[dict[str, str]]
         {"branch_id": node.id, "name": node.name, "why": f"it stays an ancestor of {name} as long as that exists"}
         for node in held_by(after, result_id)
     ]
-    kept = after.named(case.names.rollback) if strategy == "in_place" else None
+    kept = after.named(case.names.rollback) if strategy != "repoint" else None
     moved = after.children(kept.id) if kept is not None else []
     if kept is not None and moved and all(item["branch_id"] != kept.id for item in found):
         children = ", ".join(item.name for item in moved)
@@ -306,37 +304,26 @@ def _passwords(case: Case, strategy: str, source: Source) -> list[str]:
 
 
 def draw(case: Case, tree: Tree, *, after: str | None) -> list[dict[str, Any]]:
-    """The tree as rows in the order in which it is drawn, each with its depth and what it is in this plan.
+    """The tree as rows, each with what it is in this plan.
 
     :param after: the strategy whose outcome this is; None for the tree as it is now.
     """
-    new_id = case.names.branch.id if after == "repoint" else None
+    new_id = case.names.of(after).id if after in ("repoint", "snapshot") else None
     primary_id = new_id or case.node.id
     used = in_use(case.facts) if after is None else set()
-    rows = []
-    for depth, node in tree.rows():
-        marks = []
+
+    def marks(node: Node) -> list[str]:
+        found = []
         if node.id == primary_id:
-            marks.append("primary")
+            found.append("primary")
         elif node.id == case.node.id:
-            marks.append("old primary")
+            found.append("old primary")
         elif node.id in used:
-            marks.append("in use")
+            found.append("in use")
         if node.id == case.source.branch_id and after is None:
-            marks.append("source")
+            found.append("source")
         if node.id not in case.facts.tree.nodes:
-            marks.append("new")
-        rows.append(
-            {
-                "id": node.id,
-                "name": node.name,
-                "parent_id": node.parent_id,
-                "depth": depth,
-                "default": node.default,
-                "protected": node.protected,
-                "parent_timestamp": text_or_none(node.parent_at),
-                "created_at": text_or_none(node.created_at),
-                "marks": marks,
-            }
-        )
-    return rows
+            found.append("new")
+        return found
+
+    return tree_rows(tree, marks)

@@ -16,11 +16,11 @@ _LABEL = 15
 
 def lines(plan: Mapping[str, Any]) -> list[str]:
     """The plan, line by line."""
-    shown = [*_heading(plan)]
+    shown = [*heading(plan)]
     if plan.get("strategy"):
-        shown += [*_strategies(plan), *_losses(plan), *_environment(plan), *_steps(plan), *_tree(plan)]
-    shown += _listed("Not brought back by this", plan.get("not_restored") or ())
-    shown += _listed("Worth knowing", plan.get("warnings") or ())
+        shown += [*_strategies(plan), *losses_lines(plan), *_environment(plan), *_steps(plan), *_tree(plan)]
+    shown += listed("Not brought back by this", plan.get("not_restored") or ())
+    shown += listed("Worth knowing", plan.get("warnings") or ())
     shown += problem_lines(plan.get("problems") or ())
     return shown
 
@@ -33,19 +33,19 @@ def problem_lines(problems: Iterable[Mapping[str, Any]]) -> list[str]:
     count = "1 thing stands" if len(found) == 1 else f"{len(found)} things stand"
     shown = [f"{count} in the way; nothing was changed:"]
     for problem in found:
-        shown += _wrapped(f"- {problem['message']}", "  ")
-        shown += _wrapped(f"  {problem['what_to_do']}", "  ")
+        shown += wrapped(f"- {problem['message']}", "  ")
+        shown += wrapped(f"  {problem['what_to_do']}", "  ")
     return shown
 
 
 def confirmation(plan: Mapping[str, Any]) -> list[str]:
     """What a person must have read before saying yes."""
-    shown = [*_heading(plan), *_losses(plan)]
+    shown = [*heading(plan), *losses_lines(plan)]
     price = plan["strategy"]["offered"][plan["strategy"]["chosen"]]
-    return shown + _field("downtime", price["expected_downtime"]["text"])
+    return shown + field("downtime", price["expected_downtime"]["text"])
 
 
-def _wrapped(text: str, hang: str = "", indent: str = "") -> list[str]:
+def wrapped(text: str, hang: str = "", indent: str = "") -> list[str]:
     """Lines that fit. A name that is longer than a line is broken, but only then: hosts are there to be copied."""
     # Names are free text: an escape sequence or a line end in one must not draw lines of its own.
     plain = "".join(character if character.isprintable() else " " for character in text)
@@ -54,41 +54,44 @@ def _wrapped(text: str, hang: str = "", indent: str = "") -> list[str]:
     ) or [""]
 
 
-def _field(label: str, value: Any) -> list[str]:
-    return _wrapped(f"{label + ':':<{_LABEL}}{value}", " " * _LABEL)
+def field(label: str, value: Any) -> list[str]:
+    """A label and its text, the lines after the first hanging below it."""
+    return wrapped(f"{label + ':':<{_LABEL}}{value}", " " * _LABEL)
 
 
 def _known(value: Any) -> str:
     return "unknown" if value is None else str(value)
 
 
-def _listed(title: str, items: Iterable[str]) -> list[str]:
-    found = [line for item in items for line in _wrapped(f"- {item}", "  ")]
+def listed(title: str, items: Iterable[str]) -> list[str]:
+    """A title with a list below it; empty where there is nothing to list."""
+    found = [line for item in items for line in wrapped(f"- {item}", "  ")]
     return [f"{title}:", *found] if found else []
 
 
-def _heading(plan: Mapping[str, Any]) -> list[str]:
-    shown = _field("target", f"{plan['target']} ({plan['environment']})")
+def heading(plan: Mapping[str, Any]) -> list[str]:
+    """What a plan is about."""
+    shown = field("target", f"{plan['target']} ({plan['environment']})")
     point = plan.get("restore_point")
     if point:
         moment = " = ".join(str(point[key]) for key in ("utc", "local") if point.get(key))
         named = f"backup {point['backup']}, " if point.get("backup") else ""
         ago = f" ({point['ago']})" if point.get("ago") else ""
-        shown += _field("restore point", f"{named}{moment or _known(point.get('lsn'))}{ago}")
+        shown += field("restore point", f"{named}{moment or _known(point.get('lsn'))}{ago}")
     for label, key in (("primary", "primary"), ("from branch", "source")):
         part = plan.get(key)
         if part:
             why = f", {part['why']}" if part.get("why") else ""
-            shown += _field(label, f"{part['name']} {part['branch_id']}{why}")
+            shown += field(label, f"{part['name']} {part['branch_id']}{why}")
     return shown
 
 
 def _strategies(plan: Mapping[str, Any]) -> list[str]:
     strategy = plan["strategy"]
-    shown = _field("strategy", f"{strategy['chosen']}: {strategy['why']}")
+    shown = field("strategy", f"{strategy['chosen']}: {strategy['why']}")
     for name, offer in strategy["offered"].items():
         if not offer["offered"]:
-            shown += _field(f"  {name}", f"not possible: {offer['why']}")
+            shown += field(f"  {name}", f"not possible: {offer['why']}")
             continue
         slots = offer["slots"]["branches"]
         limit = "" if slots["limit"] is None else f" of {slots['limit']}"
@@ -96,25 +99,35 @@ def _strategies(plan: Mapping[str, Any]) -> list[str]:
         if offer["undeletable_afterwards"]:
             names = ", ".join(item["name"] for item in offer["undeletable_afterwards"])
             text += f"; cannot be deleted then: {names}"
+        if offer["why"] != "possible":
+            text += f"; {offer['why']}"
         if offer["passwords_that_change"]:
             text += f"; new passwords for: {', '.join(offer['passwords_that_change'])}"
-        shown += _field(f"  {name}", text)
+        shown += field(f"  {name}", text)
     return shown
 
 
-def _losses(plan: Mapping[str, Any]) -> list[str]:
+def losses_lines(plan: Mapping[str, Any]) -> list[str]:
+    """The time and the rows that would be lost, table by table."""
     interval, losses = plan["interval_lost"], plan["losses"]
-    shown = _field("time lost", interval["text"])
+    shown = field("time lost", interval["text"])
     if not losses["known"]:
-        return shown + _field("rows lost", "unknown: the data at the restore point could not be read beforehand")
-    shown += _field("rows lost", f"{losses['rows_lost']} (and {losses['rows_restored']} come back)")
+        shown += field("rows lost", "unknown: the data at the restore point could not be read beforehand")
+        return shown + _salvage(plan)
+    shown += field("rows lost", f"{losses['rows_lost']} (and {losses['rows_restored']} come back)")
+    shown += _salvage(plan)
     for table in losses["tables"]:
         if table["status"] != "equal":
             now, then = _count(table["now"]), _count(table["at_point"])
-            shown += _wrapped(
+            shown += wrapped(
                 f"{'':<{_LABEL}}{table['table']}: {now} rows now, {then} then ({table['status']})", " " * 17
             )
     return shown
+
+
+def _salvage(plan: Mapping[str, Any]) -> list[str]:
+    until = (plan.get("undo") or {}).get("salvage_until")
+    return field("salvage", f"they can be written down with salvage.yml until {until}") if until else []
 
 
 def _count(number: Any) -> str:
@@ -124,33 +137,37 @@ def _count(number: Any) -> str:
 def _environment(plan: Mapping[str, Any]) -> list[str]:
     shown: list[str] = []
     for row in plan["env"]["rows"]:
-        shown += _wrapped(f"{row['key']}: host {_known(row['from_host'])} -> {_known(row['to_host'])}", "  ")
+        shown += wrapped(f"{row['key']}: host {_known(row['from_host'])} -> {_known(row['to_host'])}", "  ")
     return shown
 
 
 def _steps(plan: Mapping[str, Any]) -> list[str]:
     shown = ["steps:"]
     for step in plan["steps"]:
-        shown += _wrapped(f"{step['number']}. {step['title']}. {' '.join(step['does'])}", "   ")
+        shown += wrapped(f"{step['number']}. {step['title']}. {' '.join(step['does'])}", "   ")
     if plan["wakes"]:
         names = ", ".join(f"{item['endpoint_id']} of {item['name']}" for item in plan["wakes"])
-        shown += _wrapped(f"Reading would wake: {names}", "   ")
+        shown += wrapped(f"Reading would wake: {names}", "   ")
     return shown
 
 
 def _tree(plan: Mapping[str, Any]) -> list[str]:
     price = plan["strategy"]["offered"][plan["strategy"]["chosen"]]
+    before, after = tree_lines(price["tree_before"]), tree_lines(price["tree_after"])
+    return ["branches now:", *before, "branches afterwards:", *after]
+
+
+def tree_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A tree of branches, each line indented by its depth."""
     shown: list[str] = []
-    for title, key in (("branches now:", "tree_before"), ("branches afterwards:", "tree_after")):
-        shown.append(title)
-        for row in price[key]:
-            marks = [
-                *(["default"] if row["default"] else []),
-                *(["protected"] if row["protected"] else []),
-                *row["marks"],
-            ]
-            suffix = f" ({', '.join(marks)})" if marks else ""
-            # A chain of restores grows deeper with each; half of the width is left for the names.
-            indent = "  " * min(row["depth"] + 1, WIDTH // 4)
-            shown += _wrapped(f"{row['name']}{suffix}", f"{indent}  ", indent)
+    for row in rows:
+        marks = [
+            *(["default"] if row["default"] else []),
+            *(["protected"] if row["protected"] else []),
+            *row["marks"],
+        ]
+        suffix = f" ({', '.join(marks)})" if marks else ""
+        # A chain of restores grows deeper with each; half of the width is left for the names.
+        indent = "  " * min(row["depth"] + 1, WIDTH // 4)
+        shown += wrapped(f"{row['name']}{suffix}", f"{indent}  ", indent)
     return shown
