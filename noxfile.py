@@ -36,8 +36,17 @@ COLLECTION = (
 
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
-# The others (e2e, faults, integration, ansible_lint, docs, sanity_oldest, sanity_newest, galaxy, long) are named.
-nox.options.sessions = ["lint", "types", "unit", "sandbox"]
+# Fast ones first. What does not fit into 40 minutes on two cores is the session `long`.
+nox.options.sessions = [
+    "lint",
+    "types",
+    "ansible_lint",
+    "docs",
+    "unit",
+    "sandbox",
+    "e2e",
+    "faults",
+]
 
 
 def in_venv(session: nox.Session, *command: str, **env: str) -> None:
@@ -46,8 +55,12 @@ def in_venv(session: nox.Session, *command: str, **env: str) -> None:
     session.run(str(PYTHON), "-m", *command, external=True, env={"PATH": path, "PYTHONUNBUFFERED": "1", **env})
 
 
-def tests(session: nox.Session, folder: str) -> None:
-    in_venv(session, "pytest", f"tests/{folder}", "--durations=5", *session.posargs)
+def tests(session: nox.Session, folder: str, *options: str) -> None:
+    """Two processes, a file of tests in one of them: most of a test is waiting for programs that run beside it."""
+    in_venv(
+        session, "pytest", f"tests/{folder}", "-n", "2", "--dist", "loadfile", "--durations=5",
+        *options, *session.posargs,
+    )  # fmt: skip
 
 
 def collections(session: nox.Session) -> Path:
@@ -102,13 +115,22 @@ def interpreter(session: nox.Session, *minors: int) -> Path:
 
 def sanity(session: nox.Session, python: Path, core: str) -> None:
     """ansible-test sanity in a copy of the tree, with the package installer it would otherwise download replaced."""
-    venv = WORK / f"{session.name}-venv"
-    if not (venv / "bin" / "ansible-test").exists():
-        session.run(str(python), "-m", "venv", str(venv), external=True)
-        session.run(
-            str(venv / "bin" / "python"), "-m", "pip", "install", "-q", core, "httpx", "psycopg[binary]", "jmespath",
-            external=True,
-        )  # fmt: skip
+    minor = subprocess.run(
+        [str(python), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    venv = WORK / f"{session.name}-{minor}-venv"
+    # pip is the last thing that a new environment gets: one without it was interrupted while it was made.
+    if not (venv / "bin" / "pip").exists():
+        session.run(str(python), "-m", "venv", "--clear", str(venv), external=True)
+    # Each time, as an earlier run may have been interrupted, had another core, or be older than the newest one.
+    session.run(
+        str(venv / "bin" / "python"), "-m", "pip", "install", "-q", "--upgrade",
+        core, "httpx", "psycopg[binary]", "jmespath",
+        external=True,
+    )  # fmt: skip
     tree = collection_tree(session, *COLLECTION)
     home = WORK / "home"
     cache = home / ".ansible" / "test" / "cache"
@@ -116,12 +138,6 @@ def sanity(session: nox.Session, python: Path, core: str) -> None:
     for name in ("get_pip_24_2.py", "get_pip_25_2.py"):
         shutil.copy2(CLONE / "tests" / "tools" / "get_pip.py", cache / name)
     session.chdir(tree)
-    minor = subprocess.run(
-        [str(python), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
     session.run(
         str(venv / "bin" / "ansible-test"), "sanity", "--local", "--python", minor, "--color", "no", *session.posargs,
         external=True,
@@ -169,14 +185,16 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def long(session: nox.Session) -> None:
-    """What the default sessions leave out for its length: a controller killed at every line of its journal."""
-    in_venv(session, "pytest", "tests/faults", "-m", "long", "--durations=5", *session.posargs)
+    """What the default sessions leave out for its length: a kill at every line of a journal, the other gates."""
+    for other in ("integration", "sanity_oldest", "sanity_newest", "galaxy"):
+        session.notify(other)
+    tests(session, "", "-m", "long")
 
 
 @nox.session(venv_backend="none")
 def integration(session: nox.Session) -> None:
     """A target per module, by Ansible's convention, against the sandbox."""
-    tests(session, "integration")
+    tests(session, "integration", "-n", "0")
 
 
 @nox.session
@@ -186,20 +204,24 @@ def ansible_lint(session: nox.Session) -> None:
     tree = collection_tree(session)
     session.chdir(tree)
     session.run(
-        "ansible-lint", "--offline", "--profile", "production", "roles", "playbooks", "meta",
+        "ansible-lint", "--strict", "--offline", "--profile", "production", "roles", "playbooks", "meta",
         env={"ANSIBLE_COLLECTIONS_PATH": str(collections(session)), "HOME": str(WORK / "home")},
     )  # fmt: skip
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """antsibull-docs lint of every plugin and role; the changelog."""
+    """antsibull-docs lint of every plugin and role; the changelog, and that it lists them as they are."""
     session.install("-q", "-r", RUN, "antsibull-docs==2.28.0", "antsibull-changelog==0.36.0")
     tree = collection_tree(session)
     session.chdir(tree)
     where = {"ANSIBLE_COLLECTIONS_PATH": str(collections(session)), "HOME": str(WORK / "home")}
     session.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", ".", env=where)
-    session.run("antsibull-changelog", "lint")
+    session.run("antsibull-changelog", "lint", env=where)
+    session.run("antsibull-changelog", "generate", "--reload-plugins", env=where)
+    for name in ("changelogs/changelog.yaml", "CHANGELOG.md"):
+        if (tree / name).read_bytes() != (CLONE / name).read_bytes():
+            session.error(f"{name} does not fit the plugins; what does is {tree / name}")
 
 
 @nox.session(venv_backend="none")

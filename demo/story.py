@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -141,6 +142,7 @@ class Story:
         writing = ["-m", "sandbox.tracker.writer", "--url", self._tracker.url, "--every", str(EVERY_SECONDS)]
         self._screen.command("python", *writing, background=True)
         log = ["--out", str(self._place.writer_summary), "--log", str(self._place.writer_log)]
+        log += ["--parent", str(os.getpid())]
         with self._screen.step("a writer writes through the application, 20 times a second"):
             began = datetime.now(UTC)
             self._writer = self._children.start([sys.executable, *writing, *log])
