@@ -49,7 +49,7 @@ def locked(playbooks: Playbooks, *names: str) -> Iterator[None]:
 
 def table(played: Played) -> list[str]:
     """The lines of the report over all targets, as they were printed."""
-    lines = played.stdout.partition("Report | The ")[2].partition("\nTASK [")[0].splitlines()[1:]
+    lines = played.stdout.partition("Report | All targets")[2].partition("\nTASK [")[0].splitlines()[1:]
     assert max(map(len, lines)) <= 80, [line for line in lines if len(line) > 80]
     return lines
 
