@@ -13,7 +13,7 @@ author:
   - Rewind contributors (@rewind-contributors)
 description:
   - Reads the newest deployments of an application, which of them run now, and the last one that finished.
-  - Deployments of pull requests are left out.
+  - Deployments of pull requests are left out, and do not count for O(limit).
 extends_documentation_fragment:
   - rewind.database.coolify
   - rewind.database.attributes.info

@@ -135,6 +135,18 @@ options:
       report:
         description: Where the report is, for the messages.
         type: str
+      unsent:
+        description:
+          - Whom the run that closed this incident did not reach. While there are such, it is not done, and what was
+            answered then is the answer.
+        type: list
+        elements: str
+        default: []
+      notifications:
+        description: Who was told - C(name), C(kind), C(ok), and C(why) where one was not.
+        type: list
+        elements: dict
+        default: []
 seealso:
   - module: rewind.database.incident_watch
 """
@@ -275,6 +287,8 @@ SPEC = Spec(
                 "organizer": {"type": "str"},
                 "attendees": {"type": "list", "elements": "str", "default": []},
                 "report": {"type": "str"},
+                "unsent": {"type": "list", "elements": "str", "default": []},
+                "notifications": {"type": "list", "elements": "dict", "default": []},
             },
         },
     }

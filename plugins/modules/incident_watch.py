@@ -15,7 +15,9 @@ description:
   - Looks at the application's health address, at its status and deployments in Coolify and, where a project is named,
     at the number of events in Sentry, until it can be said whether the application is well.
   - There are three answers - V(good), V(bad) and V(not_enough_data). Bad is said at once, the others at the end of the
-    soak. What is not known is never held for good.
+    soak. What is not known is never held for good; nor is an application that was well only now and then, or an error
+    rate that is not known up to the end.
+  - The error rate is judged twice, over the whole time since the cutover and over the last minutes alone.
   - A service that does not answer is no failure of the task; it is in RV(watch.notes), and what only it knows is
     missing.
   - It only reads. In check mode it looks once.
@@ -79,6 +81,14 @@ options:
     description: Seconds that an event may take until Sentry counts it.
     type: float
     default: 60.0
+  grace:
+    description: Seconds after the cutover in which a look may find an application that is only just starting.
+    type: float
+    default: 60.0
+  max_not_well_percent:
+    description: How many of the looks after that, in percent, may find it not well or not known to be well.
+    type: float
+    default: 10.0
 attributes:
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying the target.
@@ -145,6 +155,9 @@ watch:
     rate:
       description: Those since the cutover, in the same form, or null.
       type: dict
+    recent:
+      description: Those of the last minutes alone (at least five, or O(min_minutes)), in the same form, or null.
+      type: dict
     limit:
       description: The events a minute that are still good; null where nothing is known to compare with.
       type: float
@@ -181,6 +194,8 @@ SPEC = Spec(
         "slack": {"type": "float", "default": 1.0},
         "min_events": {"type": "int", "default": 10},
         "settle": {"type": "float", "default": 60.0},
+        "grace": {"type": "float", "default": 60.0},
+        "max_not_well_percent": {"type": "float", "default": 10.0},
     },
     required_by={"sentry_project": ("sentry_organization",)},
     required_together=(("baseline_since", "baseline_until"),),

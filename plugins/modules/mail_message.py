@@ -109,6 +109,15 @@ refused:
   description: The recipients that the server refused while it took others, each with what it said.
   returned: success
   type: dict
+told:
+  description: Those of O(to) for whom the server took it.
+  returned: success
+  type: list
+  elements: str
+journalled:
+  description: What the option O(journal) enters into the journal for the outcome.
+  returned: success
+  type: dict
 message_id:
   description: What identifies the mail.
   returned: success
@@ -119,6 +128,7 @@ elapsed:
   type: float
 """
 
+from email.utils import parseaddr
 from typing import Any
 
 from ansible.module_utils.basic import env_fallback
@@ -171,7 +181,15 @@ def run(task: Task) -> dict[str, Any]:
     refused = {} if task.check_mode else send(mail, Server(**{key: params[key] for key in keys}))
     for address, said in refused.items():
         task.warn(f"The mail server refused {address}: {said}")
-    return {"changed": True, "refused": refused, "message_id": str(mail["Message-ID"] or "").strip("<>")}
+    told = [entry for entry in params["to"] if parseaddr(entry)[1] not in refused]
+    return {
+        "changed": True,
+        "refused": refused,
+        "told": told,
+        "message_id": str(mail["Message-ID"] or "").strip("<>"),
+        # So that who has it already can be left out when it is sent again.
+        "journalled": {"told": told},
+    }
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ description:
   - Counts the events of a project between two instants, and says how many that are in a minute.
   - Only buckets of time that lie between the instants as a whole and that have settled are counted. Where there is none
     yet, RV(rate.per_minute) is null, which is not the same as no events.
+  - Sentry names buckets without events too, so one that is missing in its answer is not known, and the task fails.
   - Read from U(https://docs.sentry.io/api/projects/get-project-stats/).
 extends_documentation_fragment:
   - rewind.database.sentry

@@ -202,7 +202,11 @@ def test_without_enough_data_it_holds_and_a_person_answers(
     (held,) = set(_incidents(playbooks)) - set(before)
     assert [message["answer"] for message in webhook.messages] == ["not_enough_data"]
     _incident(playbooks, sentry=sentry, incident_webhooks=hooks, verdict="good", **wrong).ok()
-    assert _log(playbooks)[-1]["run"] == held, "the run that held was gone on with"
+    record = _log(playbooks)[-1]
+    assert record["run"] == held, "the run that held was gone on with"
+    assert record["looks"] > 0, "what was seen before the answer is in the record"
+    page = json.loads(_report(playbooks, held, "json").read_text(encoding="utf-8"))
+    assert page["incident"]["watch"]["answer"] == "not_enough_data" and page["incident"]["watch"]["events"]
     assert [message["answer"] for message in webhook.messages] == ["not_enough_data", "good"]
 
 
@@ -219,12 +223,35 @@ def test_in_check_mode_it_looks_and_tells_nobody(playbooks: Playbooks, target: T
 def test_a_webhook_that_refuses_is_named_and_spoils_nothing(
     playbooks: Playbooks, target: Target, webhook: Webhook
 ) -> None:
-    """Given a webhook that answers 500, then the incident is closed all the same, and it says who was not told."""
+    """Given a webhook that answers 500, then the incident is closed all the same, and it says who was not told.
+
+    The same command again tells that one, and nobody twice.
+    """
+    _restored(playbooks, target, "who refuses")
+    other = Webhook("/hooks/T1/Bv5Xt2Kq9Rm7Wz4Yc8Nd1Lf6")
+    playbooks.secrets.add(other.path)
     webhook.status = 500
-    hooks = [{"name": "team", "kind": "slack", "url": webhook.address}]
+    # Without a kind it is json.
+    hooks = [{"name": "facts", "url": other.address}, {"name": "team", "kind": "slack", "url": webhook.address}]
     played = _incident(playbooks, incident_webhooks=hooks, **SHORT).ok()
     assert "The webhook team was not told (HTTP 500)" in played.text
-    assert _log(playbooks)[-1]["notifications"][0]["ok"] is False
+    record, journals = _log(playbooks)[-1], _incidents(playbooks)
+    assert [(item["name"], item["kind"], item["ok"]) for item in record["notifications"]] == [
+        ("facts", "json", True),
+        ("team", "slack", False),
+    ]
+    assert "Could not tell team" in _report(playbooks, record["run"], "md").read_text(encoding="utf-8")
+
+    webhook.status = 200
+    _incident(playbooks, incident_webhooks=hooks, **SHORT).ok()
+    assert len(webhook.messages) == 1 and len(other.messages) == 1
+    last = _log(playbooks)[-1]
+    assert last["run"] == record["run"] and last["looks"] == record["looks"] > 0
+    assert all(item["ok"] for item in last["notifications"]) and _incidents(playbooks) == journals
+    assert "Could not tell team" not in _report(playbooks, record["run"], "md").read_text(encoding="utf-8")
+    again = _incident(playbooks, incident_webhooks=hooks, **SHORT).ok()
+    other.close()
+    assert again.changed == 0 and "Nothing to do" in again.text and len(webhook.messages) == 1
 
 
 def test_with_nothing_restored_it_says_so(playbooks: Playbooks, target: Target) -> None:

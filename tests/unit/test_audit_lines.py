@@ -81,6 +81,17 @@ def _deployment(status: str, began: str, ended: str | None, *log: str) -> Change
     return lambda world: world.deployments.insert(0, {**item, "commit": "c0ffee", "build_skipped": None})
 
 
+def _build(status: str, began: str, ended: str, *log: str, **more: Any) -> Change:
+    """An older deployment than the one that is running, which is of its image."""
+    item = {"uuid": "dep0", "status": status, "created_at": began, "finished_at": ended, "log_tail": list(log)}
+    return lambda world: world.deployments.append({**item, "commit": "c0ffee", "build_skipped": None, **more})
+
+
+def _backup(**values: Any) -> Change:
+    """Changes the branch of the backup."""
+    return lambda world: world.branches[1].update(values)
+
+
 def _consumer(world: AuditWorld) -> None:
     host = world.row["connection"]["host"]
     world.consumers.append(
@@ -270,6 +281,16 @@ CASES: dict[tuple[str, str], tuple[str, str, Change]] = {
         "finished in 15 min",
         _deployment("finished", "2025-01-13T14:00:00Z", "2025-01-13T14:15:00Z"),
     ),
+    ("last_deployment", "build_slow"): (
+        "WARN",
+        "(1 day 5 h ago), build skipped; the last build finished in 20 min (2 days 5 h ago), image built",
+        _build("finished", "2025-01-11T10:00:00Z", "2025-01-11T10:20:00Z", build_skipped=False),
+    ),
+    ("last_deployment", "build_failed"): (
+        "WARN",
+        "build skipped; the last build failed after 1 min (2 days 5 h ago): no space left",
+        _build("failed", "2025-01-11T10:00:00Z", "2025-01-11T10:01:00Z", "no space left"),
+    ),
     ("last_deployment", "cancelled"): (
         "WARN",
         "cancelled",
@@ -315,6 +336,15 @@ CASES: dict[tuple[str, str], tuple[str, str, Change]] = {
         "holds LSN 0/2000000, its record says 0/2000001",
         lambda world: world.backups[0].update(lsn="0/2000001"),
     ),
+    ("backup_reachable", "no_compute"): ("OK", "no compute, as a backup is left: add one in Neon", _nothing),
+    ("backup_reachable", "compute"): ("OK", "at ep-", _backup(endpoints=[endpoint(COMPUTE)])),
+    ("backup_reachable", "nothing"): (
+        "WARN",
+        "no verified backup",
+        lambda world: world.backups[0].update(verified=False),
+    ),
+    ("backup_reachable", "not_ready"): ("WARN", "is resetting", _backup(current_state="resetting")),
+    ("backup_reachable", "disabled"): ("WARN", "disabled", _backup(endpoints=[endpoint(COMPUTE, disabled=True)])),
     ("last_drill", "recent"): ("OK", "pitr drill 3 days 12 h ago, took 4 min 12 s: proven", _nothing),
     ("last_drill", "old"): ("WARN", "3 days 12 h ago", _set("request", drill_max_days=3)),
     ("last_drill", "failed"): ("FAILED", "not proven: it was killed", _drill(ok=False, why="it was killed")),
@@ -363,6 +393,7 @@ SILENT: dict[str, Change] = {
     "health_check": _set("application", health_check=None),
     "auto_deploy": _set("application", auto_deploy=None),
     "last_deployment": _deployment("finished", "", ""),
+    "backup_reachable": _backup(endpoints=None),
     "last_drill": _drill(),
     "tls": lambda world: world.row["connection"].pop("parameters"),
     "connection_string": _set("connection", hash=None),
@@ -597,6 +628,47 @@ def test_a_backup_that_holds_another_instant_than_it_says_is_found(change: Chang
     change(world)
     line = world.line("backup_lsn")
     assert line["status"] == "FAILED" and found in line["found"]
+
+
+def test_how_to_get_into_a_backup_is_said() -> None:
+    """Given a parent that is protected, an allow list and an archived branch, then each is said with the backup."""
+    world = AuditWorld()
+    assert "new passwords where main was protected then" in world.line("backup_reachable")["found"]
+    world.main["protected"] = False
+    world.project["allowed_ips"] = ["192.0.2.1"]
+    world.branches[1]["current_state"] = "archived"
+    found = world.line("backup_reachable")["found"]
+    assert "the passwords of main; only from the addresses of the allow list; archived" in found
+    world.project["protected_branches_only"] = True
+    assert "allow list" not in world.line("backup_reachable")["found"], "a branch that is not protected is open"
+
+
+def test_an_undo_is_advised_only_for_what_it_takes_back() -> None:
+    """Given runs that never ended, then undo.yml is named for restores, promotions and drills alone."""
+    for verb, undone in (
+        ("restore", True),
+        ("promote", True),
+        ("drill", True),
+        ("incident", False),
+        ("cleanup", False),
+    ):
+        world = AuditWorld()
+        run = f"20250113T140000Z-{verb}-0a1b2c"
+        world.journals.append({"id": run, "target": "tracker", "verb": verb, "status": "running", "steps": {}})
+        advice = world.line("unfinished_runs")["what_to_do"]
+        assert "run it again with the same inputs" in advice
+        assert (f"playbooks/undo.yml -e run={run}" in advice) is undone, verb
+
+
+def test_only_a_deployment_that_built_says_how_long_a_build_takes() -> None:
+    """Given restarts and deployments without a build, then none of them is the last build."""
+    world = AuditWorld()
+    _build("finished", "2025-01-11T10:00:00Z", "2025-01-11T10:50:00Z", build_skipped=None)(world)
+    _build("failed", "2025-01-11T09:00:00Z", "2025-01-11T09:01:00Z", restart_only=True)(world)
+    assert "last build" not in world.line("last_deployment")["found"]
+    _build("finished", "2025-01-10T10:00:00Z", "2025-01-10T10:02:00Z", build_skipped=False)(world)
+    line = world.line("last_deployment")
+    assert (line["status"], line["state"]) == ("OK", "quick") and "the last build finished in 2 min" in line["found"]
 
 
 def test_a_backup_that_is_kept_pinned_or_used_is_not_past_its_date() -> None:

@@ -160,7 +160,14 @@ def test_the_running_commit_is_found_behind_failures(script: Script) -> None:
     """Given a page full of failures, then older pages are read until a finished deployment comes."""
     failures = [deployment(f"f{number}", "failed", commit="HEAD") for number in range(25)]
     read(script, [], {"count": 30, "deployments": failures})
-    script.expect("GET", LIST, {"deployments": failures}, query={"skip": "0", "take": "25"})
+    script.expect("GET", LIST, {"deployments": [deployment()]}, query={"skip": "25"})
+    assert call("coolify_application_info", application=APP, prove_abilities=False)["application"]["commit"] == SHA
+
+
+def test_the_running_commit_is_found_behind_previews(script: Script) -> None:
+    """Given a page full of deployments of pull requests, then the application's own is found behind it."""
+    previews = [deployment(f"p{number}", pull_request_id=7) for number in range(25)]
+    read(script, [], {"count": 26, "deployments": previews})
     script.expect("GET", LIST, {"deployments": [deployment()]}, query={"skip": "25"})
     assert call("coolify_application_info", application=APP, prove_abilities=False)["application"]["commit"] == SHA
 
@@ -201,6 +208,28 @@ def test_deployments_are_listed_with_what_runs_and_what_finished(script: Script)
     assert [item["uuid"] for item in result["deployments"]] == ["d3", "d1"]
     assert [item["uuid"] for item in result["running"]] == ["d3"] and result["last_finished"]["uuid"] == "d1"
     assert result["last_finished"]["log_tail"] == []
+
+
+def test_previews_do_not_hide_what_is_asked_for(script: Script) -> None:
+    """Given more deployments of pull requests than were asked for, then it is read on until there are enough."""
+    previews = [deployment(f"p{number}", pull_request_id=7) for number in range(5)]
+    own = [deployment("d2", "failed"), *previews[:2], deployment("d1"), *previews]
+    script.expect("GET", LIST, {"deployments": previews}, query={"skip": "0", "take": "5"})
+    script.expect("GET", LIST, {"deployments": own}, query={"skip": "5", "take": "25"})
+    result = call("coolify_deployment_info", application=APP, limit=5)
+    assert [item["uuid"] for item in result["deployments"]] == ["d2", "d1"]
+    assert result["last_finished"]["uuid"] == "d1"
+
+
+def test_deployments_are_read_no_farther_than_200(script: Script) -> None:
+    """Given nothing but deployments of pull requests, then it ends, and none is the application's own."""
+    page = [deployment(f"p{number}", pull_request_id=7) for number in range(25)]
+    script.expect("GET", LIST, {"deployments": page[:10]}, query={"skip": "0", "take": "10"})
+    for skip in range(10, 200, 25):
+        take = min(25, 200 - skip)
+        script.expect("GET", LIST, {"deployments": page[:take]}, query={"skip": str(skip), "take": str(take)})
+    result = call("coolify_deployment_info", application=APP)
+    assert result["deployments"] == [] and result["last_finished"] is None
 
 
 def test_logs_are_returned_only_with_the_values_taken_out(script: Script) -> None:

@@ -300,6 +300,37 @@ def test_an_incident_is_closed_once() -> None:
     assert undone["already_done"]["done"] and undone["problems"] == []
 
 
+def test_a_closed_one_is_gone_on_with_for_those_who_were_not_told() -> None:
+    """Given a run that closed it and did not reach all, then what it answered is said again, to them."""
+    closed = {"restore": RUN, "run": "20250113T145500Z-incident-0a1b2c", "answer": GOOD, "reasons": ["it was well"]}
+    made = plan(incidents=[closed], unsent=["team"], watch=SEEN)
+    assert not made["already_done"]["done"] and made["problems"] == []
+    assert (made["answer"], made["reasons"], made["act"]["what"]) == (GOOD, ["it was well"], "close")
+    back = {**closed, "answer": "undone", "undone_at": "2025-01-13T15:04:00Z"}
+    made = plan(restore(status="undone"), incidents=[back], unsent=["mail"])
+    assert (made["act"]["what"], made["record"]["answer"]) == ("undone", "undone")
+    assert made["record"]["undone_at"] == "2025-01-13T15:04:00Z"
+
+
+def test_who_was_told_is_in_the_record_and_in_the_timeline() -> None:
+    """Given one who was told and one who was not, then both are in record and timeline, and that one is a warning."""
+    why = "The webhook team was not told (HTTP 500)."
+    sent = [{"name": "facts", "kind": "json", "ok": True, "why": ""}, {"name": "team", "ok": False, "why": why}]
+    made = plan(watch=SEEN, notifications=sent)
+    assert made["record"]["notifications"] == sent and why in made["warnings"] and why in made["text"]
+    rows = [(item["title"], item["status"], item["detail"]) for item in made["timeline"] if item["step"] == "told"]
+    assert rows == [("Told facts", "done", ""), ("Could not tell team", "failed", why)]
+
+
+def test_what_was_watched_before_a_persons_answer_stays_in_the_record() -> None:
+    """Given a watch that held and a person's answer, then the record has the watch's numbers, as it answered."""
+    held = {**SEEN, "answer": UNKNOWN, "rate": {"events": 3}, "baseline": {"events": 2}}
+    made = plan(watch=held, verdict="good")
+    assert (made["record"]["looks"], made["record"]["error_rate"]) == (40, {"events": 3})
+    (watched,) = [item for item in made["timeline"] if item["step"] == "watch"]
+    assert watched["status"] == "running" and made["act"]["what"] == "close"
+
+
 def test_the_review_is_a_working_day_that_others_can_read() -> None:
     """Given a Friday, then two working days later is Tuesday at ten, and a calendar by others reads it."""
     made = plan(now="2025-01-17T15:05:00Z", attendees=["a@example.com"], organizer="o@example.com", review_minutes=45)

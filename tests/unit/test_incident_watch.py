@@ -50,9 +50,11 @@ looks = st.lists(
         since=st.just(0.0),
         well=st.sampled_from([True, True, True, False, None]),
         why=st.just("HTTP 200"),
-        deploying=st.booleans(),
+        deploying=st.sampled_from([False, False, True, None]),
         failed_deployment=st.sampled_from([None, None, "d1: failed"]),
         rate=rates,
+        recent=rates,
+        counted_to=st.sampled_from([0.0, SOAK / 2, SOAK - 70, SOAK, 2 * SOAK]),
     ),
     max_size=8,
 )
@@ -74,6 +76,18 @@ def spread(taken: list[Look], until: float) -> list[Look]:
     return [replace(look, since=until - step * (len(taken) - 1 - n)) for n, look in enumerate(taken)]
 
 
+def too_many(look: Look, limit: float | None, rule: Rules) -> bool:
+    """Whether enough events were counted, in all or of late, in enough time, and more than are good."""
+    return limit is not None and any(
+        rate is not None
+        and rate["per_minute"] is not None
+        and rate["minutes"] >= rule.min_minutes
+        and rate["events"] >= rule.min_events
+        and rate["per_minute"] > limit
+        for rate in (look.rate, look.recent)
+    )
+
+
 @given(taken=looks, baseline=rates, rule=rules, until=st.sampled_from([0.0, SOAK / 2, SOAK, 2 * SOAK]))
 def test_good_is_said_only_when_everything_is_known_and_well(
     taken: list[Look], baseline: Json | None, rule: Rules, until: float
@@ -86,12 +100,15 @@ def test_good_is_said_only_when_everything_is_known_and_well(
     if answer.answer == GOOD:
         last = seen[-rule.readings :]
         assert until >= SOAK and len(last) == rule.readings and all(look.well is True for look in last)
-        assert not seen[-1].deploying and seen[-1].failed_deployment is None
+        assert seen[-1].deploying is False and seen[-1].failed_deployment is None
+        settled = [look for look in seen if look.since > rule.grace]
+        assert sum(look.well is not True for look in settled) <= rule.most_not_well * len(settled)
         if rule.watches_errors:
-            rate = next(look.rate for look in reversed(seen) if look.rate)
-            limit = limit_of(baseline, rule)
-            assert limit is not None and rate["minutes"] >= rule.min_minutes
-            assert rate["per_minute"] <= limit or rate["events"] < rule.min_events
+            newest = next(look for look in reversed(seen) if look.rate)
+            limit, rate = limit_of(baseline, rule), newest.rate
+            assert limit is not None and rate is not None and rate["minutes"] >= rule.min_minutes
+            assert newest.counted_to is not None and until - newest.counted_to <= rule.settle + rule.poll + 10
+            assert not too_many(newest, limit, rule)
 
 
 @given(taken=looks, baseline=rates, rule=rules)
@@ -100,17 +117,10 @@ def test_bad_needs_evidence(taken: list[Look], baseline: Json | None, rule: Rule
     seen = spread(taken, SOAK)
     answer = decide(seen, baseline, rule)
     row = [look for look in seen[-rule.readings :] if look.well is False]
-    rate = next((look.rate for look in reversed(seen) if look.rate), None)
+    newest = next((look for look in reversed(seen) if look.rate), None)
     limit = limit_of(baseline, rule) if rule.watches_errors else None
-    too_many = (
-        limit is not None
-        and rate is not None
-        and rate["per_minute"] is not None
-        and rate["minutes"] >= rule.min_minutes
-        and rate["events"] >= rule.min_events
-        and rate["per_minute"] > limit
-    )
-    assert (answer.answer == BAD) == (len(row) == rule.readings or too_many)
+    counted_bad = newest is not None and too_many(newest, limit, rule)
+    assert (answer.answer == BAD) == (len(row) == rule.readings or counted_bad)
 
 
 @given(taken=looks, baseline=rates, rule=rules, more=st.integers(1, 1000))
@@ -141,7 +151,7 @@ def test_without_a_look_nothing_is_said(baseline: Json | None, rule: Rules) -> N
 
 def test_a_quiet_application_is_good() -> None:
     """Given no error before and none after, then that is known, and good."""
-    seen = spread([Look(0, True, rate=counted(0))] * 3, SOAK)
+    seen = spread([Look(0, True, rate=counted(0), counted_to=SOAK - 60)] * 3, SOAK)
     assert decide(seen, counted(0, 60), RULES).answer == GOOD
     assert decide(seen, None, RULES).answer == UNKNOWN, "what was before is not known"
     assert decide([replace(look, rate=None) for look in seen], counted(0, 60), RULES).answer == UNKNOWN
@@ -155,6 +165,43 @@ def test_a_broken_browser_proves_nothing() -> None:
     answer = decide(many, counted(0, 60), RULES)
     assert (answer.answer, answer.final, answer.limit) == (BAD, True, 1.0)
     assert "100 events in 5 minutes (20 a minute); at most 1 a minute" in answer.reasons[0]
+
+
+def test_a_sentry_that_falls_silent_leaves_the_rate_unknown() -> None:
+    """Given a rate of the first minutes only, then it does not stand for the whole soak."""
+    first = Look(0, True, rate=counted(0, 6), counted_to=360)
+    seen = spread([replace(first), *[Look(0, True)] * 9], SOAK)
+    answer = decide(seen, counted(0, 60), RULES)
+    assert (answer.answer, answer.final) == (UNKNOWN, True)
+    assert "the error rate is not known since 6 min after the cutover" in answer.reasons[0]
+    # One look without an answer, the last one, is no silence.
+    blink = [*spread([replace(first, counted_to=SOAK - 75)] * 9, SOAK - 15), Look(SOAK, True)]
+    assert decide(blink, counted(0, 60), RULES).answer == GOOD
+
+
+def test_deployments_that_cannot_be_read_are_not_none() -> None:
+    """Given deployments that could not be read at the end, then it is not good."""
+    seen = spread([Look(0, True)] * 9 + [Look(0, True, deploying=None)], SOAK)
+    answer = decide(seen, None, replace(RULES, watches_errors=False))
+    assert answer.answer == UNKNOWN and "the deployments could not be read" in answer.reasons
+
+
+def test_well_only_now_and_then_is_not_good() -> None:
+    """Given 158 of 241 looks that were not well, the last three well, then it holds; a slow start does not count."""
+    rule = replace(RULES, watches_errors=False)
+    flaps = [Look(0, n % 3 == 0, why="HTTP 503") for n in range(238)] + [Look(0, True)] * 3
+    answer = decide(spread(flaps, SOAK), None, rule)
+    assert (answer.answer, answer.final) == (UNKNOWN, True)
+    assert "the application was not seen well in" in answer.reasons[0]
+    slow = [Look(0, None)] * 24 + [Look(0, True)] * 217
+    assert decide(spread(slow, SOAK), None, rule).answer == GOOD
+
+
+def test_what_began_just_now_is_not_hidden_by_a_quiet_hour() -> None:
+    """Given a quiet hour and many events in its last minutes, then it is bad though the average would be good."""
+    late = Look(SOAK, True, rate=counted(1.0, 60), recent=counted(11, 5), counted_to=SOAK - 60)
+    answer = decide([late] * 3, counted(0, 60), RULES)
+    assert answer.answer == BAD and "55 events in 5 minutes (11 a minute)" in answer.reasons[0]
 
 
 # The looks themselves
@@ -259,6 +306,24 @@ def test_the_newest_deployment_counts(stub_server: StubServer, clock: FakeClock)
     assert watch(coolify(stub_server, deployments=[deployment("failed", earlier)]))["answer"] == GOOD
 
 
+def test_previews_do_not_hide_a_failed_deployment(stub_server: StubServer, clock: FakeClock) -> None:
+    """Given a page of deployments of pull requests before it, then the application's own failed one is seen."""
+    at = (datetime.now(UTC) - timedelta(seconds=60)).isoformat()
+    own = {"deployment_uuid": "d1", "status": "failed", "commit": "abc", "created_at": at, "logs": "[]"}
+    previews = [{**own, "deployment_uuid": f"p{n}", "status": "finished", "pull_request_id": 7} for n in range(10)]
+    found = watch(coolify(stub_server, deployments=[*previews, own]))
+    assert "the newest deployment has failed (d1: failed)" in found["reasons"]
+
+
+def test_a_list_of_deployments_that_fails_is_not_empty(stub_server: StubServer, clock: FakeClock) -> None:
+    """Given a Coolify that does not list them, then it is not good, and it says so."""
+    server = coolify(stub_server)
+    server.answer("GET", "/api/v1/deployments/applications/app1", {"message": "Forbidden"}, status=403)
+    found = watch(server)
+    assert found["answer"] == UNKNOWN and "the deployments could not be read" in found["reasons"]
+    assert found["notes"]
+
+
 def test_a_service_that_does_not_answer_is_noted(stub_server: StubServer, sentry: Sentry, clock: FakeClock) -> None:
     """Given a Sentry that refuses the token, then the watch goes on, and says what is missing and why."""
     options = {**compared(sentry), "sentry_auth_token": "sntrys_Wr0ngWr0ngWr0ngWr0ngWr0ng"}
@@ -279,6 +344,9 @@ def test_the_error_rate_is_compared_with_the_time_before(
     sentry.events = lambda at: 2 if at < cut else 20
     worse = watch(coolify(stub_server), **compared(sentry))
     assert worse["answer"] == BAD and worse["rate"]["per_minute"] == 120
+    sentry.events = lambda at: 2 if at < cut + 3200 else 9
+    late = watch(coolify(stub_server), **compared(sentry))
+    assert late["answer"] == BAD and late["recent"]["per_minute"] == 54 and late["rate"]["per_minute"] < late["limit"]
 
 
 def test_check_mode_looks_once(stub_server: StubServer, clock: FakeClock) -> None:

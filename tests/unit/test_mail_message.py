@@ -92,6 +92,7 @@ def test_recipients_that_are_refused_are_named(tmp_path: Path) -> None:
         box.refuse = {"boss@example.com"}
         result = _send(box)
         assert result["refused"] == {"boss@example.com": "550 no such user here"}
+        assert result["told"] == ["team@example.com"]
         assert any("boss@example.com" in warning for warning in result["warnings"])
         box.refuse |= {"team@example.com"}
         assert "every recipient was refused" in _send(box)["msg"] and len(box.mails) == 1
@@ -149,10 +150,12 @@ def test_the_step_is_in_the_journal(tmp_path: Path) -> None:
     """Given a journal, then what was intended and what came of it is in it, without the password."""
     run = Journal(tmp_path / "state", "tracker").start("incident", {}).id
     with mail_server(tmp_path) as box:
+        box.refuse = {"boss@example.com"}
         _send(box, state_dir=str(tmp_path / "state"), journal={"run": run, "step": "tell_good_mail"})
         path = next((tmp_path / "state").rglob(f"{run}.jsonl"))
         assert box.password not in path.read_text()
-    assert Journal(tmp_path / "state", "tracker").read(run).steps["tell_good_mail"].phase == "done"
+    step = Journal(tmp_path / "state", "tracker").read(run).steps["tell_good_mail"]
+    assert step.phase == "done" and step.data["told"] == ["team@example.com"], "who has it needs it no second time"
 
 
 def test_both_ways_say_the_same(both_ways: BothWays, tmp_path: Path) -> None:

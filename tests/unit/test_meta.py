@@ -181,6 +181,17 @@ def test_a_roles_defaults_and_options_agree(role: str) -> None:
             assert "default" in option and option["default"] == value, f"{name}: {value!r} is not documented"
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_a_default_inside_an_option_stands_where_it_is_read(role: str) -> None:
+    """Given an option of an option with a default, then whoever reads it says it: Ansible checks it, and drops it."""
+    folder = CLONE / "roles" / role
+    options = load(folder / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+    inner = {name for option in options.values() for name, sub in option.get("options", {}).items() if "default" in sub}
+    text = "".join(path.read_text(encoding="utf-8") for part in ("tasks", "vars") for path in (folder / part).glob("*"))
+    for name in inner:
+        assert not re.search(rf"\.{name}\b(?! \| default\()", text), f"{name} has a default that is not written back"
+
+
 def test_modules_and_what_they_are_made_of_import_nothing_above_them() -> None:
     """Given the plugins, then module_utils know no plugin, nothing knows the sandbox, and the sandbox only itself."""
     for path in tracked("plugins/*.py"):

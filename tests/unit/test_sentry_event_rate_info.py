@@ -39,10 +39,15 @@ def _ask(url: str = "http://127.0.0.1:1", **options: Any) -> dict[str, Any]:
     return call_module("sentry_event_rate_info", {"sentry_api_url": url, **given})
 
 
+def _hour(counts: dict[int, Any] | None = None, width: int = 10) -> list[list[Any]]:
+    """Sentry's answer for the hour: a bucket per interval, those without events too."""
+    return [[at, (counts or {}).get(at, 0)] for at in range(SINCE, UNTIL, width)]
+
+
 def test_an_hour_is_counted_in_one_request(script: Script) -> None:
-    """Given an hour long ago, then its 360 buckets are asked for at once, and a bucket that is left out has none."""
+    """Given an hour long ago, then its 360 buckets are asked for at once, and one behind its end does not count."""
     query = {"stat": "received", "since": str(SINCE), "until": str(UNTIL - 1), "resolution": "10s"}
-    script.expect("GET", STATS, [[SINCE, 30], [SINCE + 10.0, 90], [UNTIL, 1000]], query=query)
+    script.expect("GET", STATS, [*_hour({SINCE: 30, SINCE + 10: 90.0}), [UNTIL, 1000]], query=query)
     result = _ask()
     assert result["rate"] == {
         "since": TIMES["since"],
@@ -74,7 +79,7 @@ def test_a_limit_is_waited_out_as_long_as_sentry_says(script: Script, clock: Fak
     begins = {"X-Sentry-Rate-Limit-Reset": str(datetime.now(UTC).timestamp() + 40)}
     script.expect("GET", STATS, {"detail": "too fast"}, status=429, headers={"Retry-After": "7"})
     script.expect("GET", STATS, {"detail": "too fast"}, status=429, headers=begins)
-    script.expect("GET", STATS, [[SINCE, 60]])
+    script.expect("GET", STATS, _hour({SINCE: 60}))
     assert _ask()["rate"]["per_minute"] == 1
     assert clock.slept[0] >= 7 and 30 < clock.slept[1] <= 40
 
@@ -95,9 +100,32 @@ def test_a_token_that_is_refused_is_named_and_not_shown(sentry: Sentry) -> None:
     assert "no token was given" in _ask(sentry.url, sentry_auth_token=None)["msg"]
 
 
-@pytest.mark.parametrize("answer", [{"detail": "maintenance"}, [[SINCE]], [[SINCE, None]], ["x"], "text"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"detail": "maintenance"},
+        [[SINCE]],
+        ["x"],
+        "text",
+        _hour({SINCE: None}),
+        _hour({SINCE: -5.9}),
+        _hour({SINCE: 1.5}),
+        _hour({SINCE: True}),
+        _hour({SINCE: "7"}),
+        [],
+        _hour()[:-1],
+        _hour()[1:],
+        _hour(width=300),
+        [[at - 500_000, count] for at, count in _hour()],
+        [[at + 3, count] for at, count in _hour()],
+        [*_hour(), [SINCE, 4]],
+    ],
+)
 def test_what_cannot_be_read_is_no_number(script: Script, answer: Any) -> None:
-    """Given an answer of another shape, then it fails: an unreadable number must never pass for none."""
+    """Given another shape, buckets that are missing, of another width or another time, or a number that is none.
+
+    Then it fails: an unreadable number must never pass for none.
+    """
     script.expect("GET", STATS, answer)
     assert _ask()["error"]["code"] == "unreadable_answer"
 

@@ -168,13 +168,13 @@ class CoolifyClient:
             return None
         return self._as_object(self._checked(reply, verb), verb)
 
-    def deployments(self, application: str, *, limit: int = PAGE) -> list[dict[str, Any]]:
-        """An application's deployments, newest first, at most `limit` (paged)."""
+    def deployments(self, application: str, *, limit: int = PAGE, skip: int = 0) -> list[dict[str, Any]]:
+        """An application's deployments, newest first, at most `limit` (paged), behind the first `skip`."""
         verb = f"list deployments of application {application}"
         found: list[dict[str, Any]] = []
         while len(found) < min(limit, MOST_DEPLOYMENTS):
             take = min(PAGE, limit - len(found))
-            params = {"skip": len(found), "take": take}
+            params = {"skip": skip + len(found), "take": take}
             reply = self._get(f"/deployments/applications/{part(application)}", verb, params)
             page = listed(reply.body, under="deployments", verb=verb)
             found.extend(page)

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .._connection import hash_of
 from .._task import Task
 from .abilities import MISSING, PROVEN, probe, sensitive
 from .applications import Json, application_view, environment_view, migration_hints, supplied_strings
-from .client import CoolifyClient
+from .client import PAGE, CoolifyClient
 from .consumers import consumers, survey, unknown_references, without
 from .deployments import HEAD, Deployment, LogScrubber, last_finished, read_deployments, running
 from .rows import read_rows
@@ -26,8 +27,7 @@ def read_application(client: CoolifyClient, task: Task, application: str) -> Jso
     version = client.version
     body = client.application(application)
     rows = read_rows(client.environment(application))
-    deployments = read_deployments(client.deployments(application))
-    last = last_finished(deployments) or _older_finished(client, application, deployments)
+    last = last_finished(_read_back(client, application, _until_finished, PAGE))
     view = application_view(body, commit=_commit(last))
     view["migration_hints"] = migration_hints(body, rows)
     supplied = supplied_strings(task.params.get("supplied_env") or {}, task)
@@ -39,10 +39,35 @@ def read_application(client: CoolifyClient, task: Task, application: str) -> Jso
     return {"version": str(version), "application": view, "applications": [], "abilities": abilities}
 
 
-def _older_finished(client: CoolifyClient, application: str, newest: list[Deployment]) -> Deployment | None:
-    if not newest:
-        return None
-    return last_finished(read_deployments(client.deployments(application, limit=_FAR_BACK)))
+def own_deployments(client: CoolifyClient, application: str, limit: int) -> list[Deployment]:
+    """The newest deployments of the application itself, at most so many."""
+    return _read_back(client, application, lambda found: len(found) >= limit, limit)[:limit]
+
+
+def _read_back(
+    client: CoolifyClient, application: str, enough: Callable[[list[Deployment]], bool], first: int
+) -> list[Deployment]:
+    """Deployments of the application itself, page by page until there are enough.
+
+    Coolify lists those of pull requests among them, and a busy day of previews must not hide the application's own.
+
+    :param first: how many rows the first page has.
+    """
+    found: list[Deployment] = []
+    read, take = 0, min(max(first, 1), _FAR_BACK)
+    while True:
+        rows = client.deployments(application, limit=take, skip=read)
+        # One that has begun since the page before has moved the rest.
+        known = {deployment.uuid for deployment in found}
+        found += [deployment for deployment in read_deployments(rows) if deployment.uuid not in known]
+        read += len(rows)
+        if enough(found) or len(rows) < take or read >= _FAR_BACK:
+            return found
+        take = min(PAGE, _FAR_BACK - read)
+
+
+def _until_finished(found: list[Deployment]) -> bool:
+    return last_finished(found) is not None
 
 
 def _commit(last: Deployment | None) -> str | None:
@@ -70,14 +95,14 @@ def _probed(client: CoolifyClient, task: Task) -> dict[str, str]:
 
 def read_deployment_facts(client: CoolifyClient, application: str, *, limit: int, logs: bool) -> Json:
     """An application's deployments, newest first, which of them run, and the last one that finished."""
-    found = read_deployments(client.deployments(application, limit=limit))
-    last = last_finished(found) or _older_finished(client, application, found)
+    known = _read_back(client, application, lambda some: len(some) >= limit and _until_finished(some), limit)
+    found, last = known[:limit], last_finished(known)
     scrubber = None
-    if logs and any(deployment.lines for deployment in found):
+    if logs and any(deployment.lines for deployment in known):
         scrubber = LogScrubber(row.value for row in read_rows(client.environment(application)))
     return {
         "deployments": [deployment.public(scrubber) for deployment in found],
-        "running": [deployment.public(scrubber) for deployment in running(found)],
+        "running": [deployment.public(scrubber) for deployment in running(known)],
         "last_finished": last.public(scrubber) if last is not None else None,
     }
 

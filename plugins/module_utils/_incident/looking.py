@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from .._coolify.client import CoolifyClient
 from .._coolify.client import client_for as coolify_for
-from .._coolify.deployments import read_deployments, running
+from .._coolify.deployments import running
+from .._coolify.facts import own_deployments
 from .._coolify.health import HealthRule, Reading, Verdict
 from .._coolify.probe import Probe
 from .._errors import RewindError
 from .._sentry.client import SentryClient
 from .._sentry.client import client_for as sentry_for
-from .._sentry.rate import read_rate, whole_buckets
+from .._sentry.rate import Span, rate, read_rate, whole_buckets
 from .._task import Task
 from .._time import duration, parse_instant, rfc3339, utc_now
 from .._waiter import Deadline
@@ -25,13 +27,24 @@ from .watch import Answer, Look, Rules, decide, limit_of
 
 # What a service that does not answer may cost a look.
 _PATIENCE = 20.0
+# The newest one, and those beside it that may still run.
 _NEWEST_DEPLOYMENTS = 10
+_DEPLOYING = {
+    True: "A deployment began",
+    False: "No deployment runs any more",
+    None: "The deployments cannot be read",
+}
 
 
 def rules_of(params: Mapping[str, Any]) -> Rules:
     """From a task's options."""
-    names = ("soak", "readings", "min_minutes", "factor", "slack", "min_events")
-    return Rules(**{name: params[name] for name in names}, watches_errors=bool(params["sentry_project"]))
+    names = ("soak", "readings", "min_minutes", "factor", "slack", "min_events", "settle", "grace")
+    return Rules(
+        **{name: params[name] for name in names},
+        watches_errors=bool(params["sentry_project"]),
+        poll=params["poll_interval"],
+        most_not_well=params["max_not_well_percent"] / 100,
+    )
 
 
 class Watch:
@@ -79,16 +92,17 @@ class Watch:
         since, until = self.params["baseline_since"], self.params["baseline_until"]
         if not self.rules.watches_errors or not since or not until:
             return None
-        return self._rate(parse_instant(since, future=True), parse_instant(until, future=True))
+        read = self._rate(parse_instant(since, future=True), parse_instant(until, future=True))
+        return read[0] if read else None
 
-    def _rate(self, since: datetime, until: datetime) -> dict[str, Any] | None:
-        """The events of a time; None, with a note, where Sentry cannot say."""
+    def _rate(self, since: datetime, until: datetime) -> tuple[dict[str, Any], dict[str, Any], Span] | None:
+        """The events of a time, those of its last minutes, and the time; None, with a note, where Sentry cannot say."""
         if self._sentry is None:
             return None
         self._sentry.allow(_PATIENCE)
         try:
             span = whole_buckets(since, until, resolution="10s", settle=self.params["settle"], now=utc_now())
-            found, _counts = read_rate(
+            found, counts = read_rate(
                 self._sentry,
                 self.params["sentry_organization"],
                 self.params["sentry_project"],
@@ -99,7 +113,7 @@ class Watch:
         except RewindError as error:
             self._note(error.msg)
             return None
-        return found
+        return found, rate(counts, span.last(self.rules.recent_minutes)), span
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -116,7 +130,12 @@ class Watch:
         )
         deploying, failed = self._deployments()
         until = min(now, self.cutover + timedelta(seconds=max(self.rules.soak, since)))
-        return Look(since, well, why, deploying, failed, self._rate(self.cutover, until))
+        look = Look(since, well, why, deploying, failed)
+        read = self._rate(self.cutover, until)
+        if read is None:
+            return look
+        found, recent, span = read
+        return replace(look, rate=found, recent=recent, counted_to=span.until - self.cutover.timestamp())
 
     def _client(self) -> CoolifyClient:
         if self._coolify is None:
@@ -142,12 +161,13 @@ class Watch:
         # The application's own answer counts before Coolify's cache, which may be a minute old.
         return True if probe or verdict is Verdict.GOOD else None
 
-    def _deployments(self) -> tuple[bool, str | None]:
+    def _deployments(self) -> tuple[bool | None, str | None]:
+        """Whether one runs, None where that cannot be read; and the newest one, where it failed."""
         try:
-            found = read_deployments(self._client().deployments(self.params["application"], limit=_NEWEST_DEPLOYMENTS))
+            found = own_deployments(self._client(), self.params["application"], _NEWEST_DEPLOYMENTS)
         except RewindError as error:
             self._note(error.msg)
-            return False, None
+            return None, None
         newest = found[0].public(None) if found else {}
         failed = newest.get("status") not in (None, "finished", "queued", "in_progress") and self._is_later(newest)
         return bool(running(found)), f"{newest['uuid']}: {newest['status']}" if failed else None
@@ -164,9 +184,7 @@ class Watch:
             words = {True: "well", False: "NOT well", None: "not known to be well"}[look.well]
             self.events.append({"at": at, "text": f"Seen {words} ({look.why})"})
         if before is not None and before.deploying is not look.deploying:
-            self.events.append(
-                {"at": at, "text": "A deployment began" if look.deploying else "No deployment runs any more"}
-            )
+            self.events.append({"at": at, "text": _DEPLOYING[look.deploying]})
         if answer.final:
             self.events.append({"at": at, "text": f"Answer: {answer.answer.replace('_', ' ')}"})
 
@@ -194,6 +212,7 @@ class Watch:
             "looks_not_well": sum(look.well is False for look in self.looks),
             "baseline": self.baseline,
             "rate": next((dict(look.rate) for look in reversed(self.looks) if look.rate), None),
+            "recent": next((dict(look.recent) for look in reversed(self.looks) if look.recent), None),
             "limit": limit_of(self.baseline, self.rules) if self.rules.watches_errors else None,
             "events": self.events,
         }

@@ -16,7 +16,7 @@ from . import texts
 from .calendar import Event, calendar
 from .facts import Restored, read_restored
 from .request import Wanted, instant, judge, read_wanted, review_start
-from .watch import GOOD, UNKNOWN
+from .watch import BAD, GOOD, UNKNOWN
 from .written import queries
 from .written import written as rows_written
 
@@ -30,9 +30,11 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
     run, records = params.get("restore") or {}, params.get("records") or []
     restored = read_restored(run, records) if run else None
     closed = _closed(params.get("incidents") or [], restored)
-    done = closed is not None and not wanted.again
-    undone_at = instant(params.get("undone_at"))
-    if not done:
+    if wanted.again:
+        closed = None
+    done = closed is not None and not wanted.unsent
+    undone_at = instant(params.get("undone_at") or (closed or {}).get("undone_at"))
+    if closed is None:
         judge(wanted, run, restored, undone_at is not None, records, findings)
     plan: dict[str, Any] = {
         "target": wanted.target,
@@ -51,7 +53,10 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
     watch = params.get("watch") or {}
     for note in watch.get("notes") or ():
         findings.warn(str(note))
-    answer, reasons = _answer(wanted, watch)
+    for item in wanted.notifications:
+        if not item.get("ok"):
+            findings.warn(str(item.get("why") or f"{item.get('name')} was not told."))
+    answer, reasons = _answer(wanted, watch, closed)
     comparison, manifest = params.get("comparison") or {}, params.get("manifest") or {}
     written = rows_written(comparison, manifest, params.get("checks") or [])
     act = _act(wanted, answer, written, undone_at)
@@ -127,7 +132,9 @@ def _watch_part(wanted: Wanted, restored: Restored, findings: Findings) -> dict[
     }
 
 
-def _answer(wanted: Wanted, watch: Mapping[str, Any]) -> tuple[str, list[str]]:
+def _answer(wanted: Wanted, watch: Mapping[str, Any], closed: Mapping[str, Any] | None) -> tuple[str, list[str]]:
+    if closed is not None:
+        return BAD if closed["answer"] == "undone" else GOOD, [str(reason) for reason in closed.get("reasons") or ()]
     if wanted.verdict:
         return wanted.verdict, [f"a person has said so: verdict={wanted.verdict}"]
     if not watch:
@@ -189,6 +196,7 @@ def _told(
         "error_rate_before": watch.get("baseline"),
         "undone_at": rfc3339(undone_at) if undone_at else None,
     }
+    logged = {**record, "notifications": [dict(item) for item in wanted.notifications]}
     message = {**record, "title": heading, "environment": wanted.environment, "next": steps, "report": wanted.report}
     return {
         "title": heading,
@@ -200,8 +208,8 @@ def _told(
             "slack": texts.slack(heading, lines, f"Report: {wanted.report}" if wanted.report else ""),
             "mail": texts.mail(heading, lines, draft["text"], wanted.report),
         },
-        "timeline": texts.timeline(restored, watch, undone_at, answer),
-        "record": record,
+        "timeline": [*texts.timeline(restored, watch, undone_at), *texts.told(wanted.notifications)],
+        "record": logged,
     }
 
 

@@ -46,6 +46,8 @@ class Wanted:
     organizer: str
     attendees: tuple[str, ...]
     report: str
+    unsent: tuple[str, ...]
+    notifications: tuple[Mapping[str, Any], ...]
 
 
 def read_wanted(given: Mapping[str, Any]) -> Wanted:
@@ -76,6 +78,8 @@ def read_wanted(given: Mapping[str, Any]) -> Wanted:
         organizer=text("organizer"),
         attendees=tuple(str(item) for item in given.get("attendees") or ()),
         report=text("report"),
+        unsent=tuple(str(name) for name in given.get("unsent") or ()),
+        notifications=tuple(given.get("notifications") or ()),
     )
 
 

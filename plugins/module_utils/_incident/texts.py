@@ -14,6 +14,8 @@ from .._time import duration, parse_instant
 from .facts import Restored
 from .watch import BAD, GOOD, UNKNOWN
 
+# How a report shows the watch, whatever a person has said since.
+_WATCH_STATUS = {BAD: "failed", GOOD: "done", UNKNOWN: "running"}
 TITLES = {
     GOOD: "{target} is well after its restore",
     BAD: "{target} is NOT well after its restore",
@@ -123,9 +125,23 @@ def review(restored: Restored, *, name: str, answer: str, run: str) -> dict[str,
     return {"summary": f"Post-incident review: {name}", "description": "\n\n".join(lines)}
 
 
-def timeline(
-    restored: Restored, watch: Mapping[str, Any] | None, undone_at: datetime | None, answer: str
-) -> list[dict[str, Any]]:
+def told(notifications: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Who was told, as a report's steps take it."""
+    return [
+        {
+            "step": "told",
+            "title": f"Told {item.get('name')}" if item.get("ok") else f"Could not tell {item.get('name')}",
+            "started": None,
+            "finished": None,
+            "seconds": None,
+            "status": "done" if item.get("ok") else "failed",
+            "detail": str(item.get("why") or ""),
+        }
+        for item in notifications
+    ]
+
+
+def timeline(restored: Restored, watch: Mapping[str, Any] | None, undone_at: datetime | None) -> list[dict[str, Any]]:
     """What happened when, in the order of time: as a report's steps take it."""
     interval = restored.interval()
     found: list[dict[str, Any]] = []
@@ -142,7 +158,7 @@ def timeline(
                 "started": watch.get("started"),
                 "finished": watch.get("ended"),
                 "seconds": _seconds(watch),
-                "status": "failed" if answer == BAD else "done" if answer == GOOD else "running",
+                "status": _WATCH_STATUS.get(str(watch.get("answer")), "done"),
                 "detail": "; ".join(watch.get("reasons") or ()),
             }
         )

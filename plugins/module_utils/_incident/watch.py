@@ -12,7 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._time import duration
+
 GOOD, BAD, UNKNOWN = "good", "bad", "not_enough_data"
+# Events are counted in whole buckets of so many seconds.
+BUCKET = 10.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,10 @@ class Rules:
     :param factor: how many times the rate before the incident is still good.
     :param slack: events a minute that are good whatever the rate was before.
     :param min_events: fewer events than this are never bad: one user's broken browser proves nothing.
+    :param settle: how long an event takes until it is counted, by which an error rate always lags.
+    :param poll: how long it is from one look to the next.
+    :param grace: how long after the cutover a look may find what is only just starting.
+    :param most_not_well: the share of looks after that which may find it not well, or unknown.
     """
 
     soak: float
@@ -35,6 +43,20 @@ class Rules:
     factor: float = 2.0
     slack: float = 1.0
     min_events: int = 10
+    settle: float = 60.0
+    poll: float = 15.0
+    grace: float = 60.0
+    most_not_well: float = 0.1
+
+    @property
+    def recent_minutes(self) -> float:
+        """How many of the last minutes are judged by themselves: an hour's average hides what began just now."""
+        return max(5.0, self.min_minutes)
+
+    @property
+    def lag(self) -> float:
+        """By how much an error rate may end before the last look, where that look found none."""
+        return self.settle + self.poll + BUCKET
 
 
 @dataclass(frozen=True)
@@ -44,17 +66,21 @@ class Look:
     :param since: seconds since the cutover.
     :param well: whether the application is well; None where nobody can say.
     :param why: how it answered.
-    :param deploying: a deployment is queued or runs.
+    :param deploying: a deployment is queued or runs; None where the deployments could not be read.
     :param failed_deployment: the newest deployment since the cutover, where it failed.
     :param rate: the events since the cutover, as `sentry_event_rate_info` returns them; None where they are not known.
+    :param recent: those of the last minutes alone (`Rules.recent_minutes`), where `rate` is known.
+    :param counted_to: seconds since the cutover where `rate` ends.
     """
 
     since: float
     well: bool | None
     why: str = ""
-    deploying: bool = False
+    deploying: bool | None = False
     failed_deployment: str | None = None
     rate: Mapping[str, Any] | None = None
+    recent: Mapping[str, Any] | None = None
+    counted_to: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,17 +143,23 @@ def _bad_health(looks: Sequence[Look], rules: Rules) -> list[str]:
     return [f"the application was not well {len(row)} times in a row ({row[-1].why or 'no reason given'})"]
 
 
-def _newest_rate(looks: Sequence[Look]) -> Mapping[str, Any] | None:
-    return next((look.rate for look in reversed(looks) if look.rate), None)
+def _newest_count(looks: Sequence[Look]) -> Look | None:
+    """The newest look that knows an error rate."""
+    return next((look for look in reversed(looks) if look.rate), None)
 
 
 def _bad_rate(looks: Sequence[Look], limit: float | None, rules: Rules) -> list[str]:
-    rate = _newest_rate(looks)
+    newest = _newest_count(looks)
+    if newest is None:
+        return []
+    worst = [rate for rate in (newest.rate, newest.recent) if _too_many(rate, limit, rules)]
+    return [f"{_rate_text(rate)}; at most {limit:g} a minute would be good" for rate in worst[:1] if rate is not None]
+
+
+def _too_many(rate: Mapping[str, Any] | None, limit: float | None, rules: Rules) -> bool:
     if limit is None or rate is None or not _counts(rate, rules):
-        return []
-    if int(rate["events"]) < rules.min_events or float(rate["per_minute"]) <= limit:
-        return []
-    return [f"{_rate_text(rate)}; at most {limit:g} a minute would be good"]
+        return False
+    return int(rate["events"]) >= rules.min_events and float(rate["per_minute"]) > limit
 
 
 def _missing(looks: Sequence[Look], baseline: Mapping[str, Any] | None, limit: float | None, rules: Rules) -> list[str]:
@@ -138,6 +170,9 @@ def _missing(looks: Sequence[Look], baseline: Mapping[str, Any] | None, limit: f
         missing.append(
             f"the application was not seen well {rules.readings} times in a row{f' ({last})' if last else ''}"
         )
+    missing += _flapping(looks, rules)
+    if looks and looks[-1].deploying is None:
+        missing.append("the deployments could not be read")
     if looks and looks[-1].deploying:
         missing.append("a deployment is running")
     if looks and looks[-1].failed_deployment:
@@ -145,10 +180,30 @@ def _missing(looks: Sequence[Look], baseline: Mapping[str, Any] | None, limit: f
     if rules.watches_errors:
         if limit is None:
             missing.append(f"the error rate before the incident is not known: {_counted(baseline, rules)}")
-        rate = _newest_rate(looks)
-        if not _counts(rate, rules):
-            missing.append(f"the error rate after the restore is not known: {_counted(rate, rules)}")
+        missing += _missing_rate(looks, rules)
     return missing
+
+
+def _flapping(looks: Sequence[Look], rules: Rules) -> list[str]:
+    """Three good looks at the end prove little about an application that is well only now and then."""
+    settled = [look for look in looks if look.since > rules.grace]
+    poor = [look for look in settled if look.well is not True]
+    if len(poor) <= rules.most_not_well * len(settled):
+        return []
+    return [
+        f"the application was not seen well in {len(poor)} of {len(settled)} looks; "
+        f"at most {100 * rules.most_not_well:g} % would be good"
+    ]
+
+
+def _missing_rate(looks: Sequence[Look], rules: Rules) -> list[str]:
+    newest = _newest_count(looks)
+    if newest is None or not _counts(newest.rate, rules):
+        return [f"the error rate after the restore is not known: {_counted(newest.rate if newest else None, rules)}"]
+    to = newest.counted_to or 0.0
+    if looks[-1].since - to <= rules.lag:
+        return []
+    return [f"the error rate is not known since {duration(to)} after the cutover"]
 
 
 def _counted(rate: Mapping[str, Any] | None, rules: Rules) -> str:
@@ -158,7 +213,8 @@ def _counted(rate: Mapping[str, Any] | None, rules: Rules) -> str:
 def _good(looks: Sequence[Look], limit: float | None, rules: Rules) -> list[str]:
     row = _last_in_a_row(looks, True)
     reasons = [f"the application was well {len(row)} times in a row"]
-    rate = _newest_rate(looks)
+    newest = _newest_count(looks)
+    rate = newest.rate if newest else None
     if rules.watches_errors and rate is not None:
         few = float(rate["per_minute"]) > float(limit or 0)
         bound = f"fewer than {rules.min_events} are never bad" if few else f"at most {limit:g} a minute are good"

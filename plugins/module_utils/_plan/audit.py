@@ -48,7 +48,7 @@ SYMPTOMS = (
         "cannot_connect",
         "No connection to a branch",
         "Cannot Connect to Backup Branch",
-        ("connection_string", "ip_allowlist", "tls", "primary", "connections", "env_applied"),
+        ("backup_reachable", "connection_string", "ip_allowlist", "tls", "primary", "connections", "env_applied"),
     ),
     Symptom(
         "data_missing",

@@ -22,9 +22,21 @@ from .request import describe
 _SAME = timedelta(seconds=1)
 
 
+# What undo.yml can take back; everything else puts right itself, with its next run, what it has left.
+_UNDONE = frozenset({"restore", "promote", "drill"})
+_READY = frozenset({"ready", "archived"})
+
+
+def _unused(world: World) -> list[Backup]:
+    return [item for item in known_backups(world.facts) if not was_used(item, world.facts)]
+
+
+def _newest_verified(world: World) -> Backup | None:
+    return next((item for item in _unused(world) if item.verified and item.at is not None), None)
+
+
 def _newest(world: World) -> Finding:
-    backups = [item for item in known_backups(world.facts) if not was_used(item, world.facts)]
-    verified = next((item for item in backups if item.verified and item.at is not None), None)
+    backups, verified = _unused(world), _newest_verified(world)
     if verified is None or verified.at is None:
         if not backups:
             return Finding("none", "there is no backup")
@@ -32,6 +44,44 @@ def _newest(world: World) -> Finding:
     age = world.now - verified.at
     found = f"{verified.name}, {ago(verified.at, world.now)}"
     return Finding("fresh" if age.total_seconds() <= world.limits.backup_age else "stale", found)
+
+
+def _reachable(world: World) -> Finding:
+    """Whether somebody could connect to the newest verified backup, and with which password. It is not tried."""
+    backup = _newest_verified(world)
+    if backup is None:
+        return Finding("nothing", "there is no verified backup")
+    names = {"backup": backup.name}
+    branch = world.facts.by_id[backup.branch_id]
+    state, computes = str(branch.get("current_state") or ""), branch.get("endpoints")
+    if computes is None or not state:
+        return Finding(UNKNOWN, f"unknown: Neon does not say what state and which computes {backup.name} has")
+    if state not in _READY:
+        return Finding("not_ready", f"{backup.name} is {state}", names)
+    notes = _way_in(world, branch)
+    if notes is None:
+        return Finding(UNKNOWN, "unknown: Neon does not say whether there is an allow list")
+    open_ones = [compute for compute in computes if not compute.get("disabled")]
+    if computes and not open_ones:
+        return Finding("disabled", f"every compute of {backup.name} is disabled", names)
+    if not computes:
+        how = "no compute, as a backup is left: add one in Neon (Computes), or restore from it; then"
+        return Finding("no_compute", f"{backup.name}: {how} {notes}", names)
+    return Finding("compute", f"{backup.name}: at {open_ones[0].get('host')}; {notes}", names)
+
+
+def _way_in(world: World, branch: Mapping[str, Any]) -> str | None:
+    """Which password a backup takes, and from which addresses; None where the allow list is not known."""
+    parent = world.facts.by_id.get(str(branch.get("parent_id"))) or {}
+    name, allowed = parent.get("name") or "its parent", world.facts.project.get("allowed_ips")
+    if allowed is None:
+        return None
+    # Neon makes new passwords for the child of a protected branch; whether it was protected then, nothing says.
+    words = f"new passwords where {name} was protected then, as it is now" if parent.get("protected") else ""
+    slow = "; archived, so the first connection takes longer" if branch.get("current_state") == "archived" else ""
+    held = allowed and (branch.get("protected") or not world.facts.project.get("protected_branches_only"))
+    listed = "; only from the addresses of the allow list" if held else ""
+    return f"{words or f'the passwords of {name}'}{listed}{slow}"
 
 
 def _past(world: World) -> Finding:
@@ -142,13 +192,22 @@ def _unfinished(world: World) -> Finding:
         for run in world.facts.unfinished
         if run.get("target") in (None, world.request.target) and run.get("verb") != "audit"
     ]
-    stuck = [str(run.get("id")) for run in runs if run.get("status") == "stuck"]
+    stuck = [run for run in runs if run.get("status") == "stuck"]
     if stuck:
-        return Finding("stuck", f"stuck: {names_of(stuck)}", {"run": stuck[-1]})
+        return Finding("stuck", f"stuck: {names_of([str(run.get('id')) for run in stuck])}", {"way": _way_out(stuck)})
     if runs:
-        listed = [str(run.get("id")) for run in runs]
-        return Finding("unfinished", f"never ended, or still going on: {names_of(listed)}", {"run": listed[-1]})
+        listed = names_of([str(run.get("id")) for run in runs])
+        return Finding("unfinished", f"never ended, or still going on: {listed}", {"way": _way_out(runs)})
     return Finding("none", "none")
+
+
+def _way_out(runs: list[Mapping[str, Any]]) -> str:
+    """How to end runs: each by the same command again, some by an undo as well."""
+    again = "run it again with the same inputs to finish it"
+    undone = [run for run in runs if run.get("verb") in _UNDONE]
+    if not undone:
+        return again
+    return f"{again}, or take it back: ansible-playbook playbooks/undo.yml -e run={undone[-1].get('id')}"
 
 
 LINES = (
@@ -197,6 +256,21 @@ LINES = (
         ),
     ),
     Line(
+        "backup_reachable",
+        "Backup reachable",
+        ("project", "branches", "catalogue", "backups"),
+        plainly("the newest verified backup is ready, and how to connect to it is known"),
+        _reachable,
+        states(
+            WARN,
+            no_compute=State(OK),
+            compute=State(OK),
+            nothing=State(WARN, "Make one: ansible-playbook playbooks/backup.yml"),
+            not_ready=State(WARN, "Wait until Neon shows {backup} as ready; where it stays so, make another backup."),
+            disabled=State(WARN, "Enable a compute of {backup} in Neon, or add one."),
+        ),
+    ),
+    Line(
         "last_drill",
         "Last drill",
         ("drills",),
@@ -226,10 +300,9 @@ LINES = (
             none=State(OK),
             unfinished=State(
                 WARN,
-                "Where none is going on now: run it again with the same inputs to finish it, or take it back with "
-                "playbooks/undo.yml -e run={run}",
+                "Where none is going on now: {way}",
             ),
-            stuck=State(FAILED, "Read its report, then: ansible-playbook playbooks/undo.yml -e run={run}"),
+            stuck=State(FAILED, "Read its report, then {way}"),
         ),
     ),
 )

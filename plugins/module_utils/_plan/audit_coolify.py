@@ -23,6 +23,8 @@ _GOOD = (4, 3, 7, 1_000_000)
 _SETTLING = timedelta(seconds=90)
 _TROUBLE = re.compile(r"error|fail|fatal|denied|timed? ?out|no space|killed|exhausted|cannot|refused", re.IGNORECASE)
 _LONGEST_LINE = 160
+# What a build says about the next one, by its own state.
+_BUILDS = {"slow": "build_slow", "failed": "build_failed"}
 
 
 def _version(world: World) -> Finding:
@@ -151,9 +153,30 @@ def _auto_deploy_expected(world: World) -> str:
 
 
 def _last_deployment(world: World) -> Finding:
+    """The newest deployment; where that built nothing, the newest that did as well, as the next one may have to."""
     newest = next(iter(world.facts.deployments), None)
     if newest is None:
         return Finding("never", "the application was never deployed")
+    found = _judged(world, newest)
+    built = next((item for item in world.facts.deployments if _has_built(item)), None)
+    if newest.get("build_skipped") is not True or built is None:
+        return found
+    build = _judged(world, built)
+    both = f"{found.found}; the last build {build.found}"
+    if found.state == "quick" and build.state in _BUILDS:
+        return Finding(_BUILDS[build.state], both)
+    return Finding(found.state, both, found.names)
+
+
+def _has_built(deployment: Mapping[str, Any]) -> bool:
+    """Whether it built an image, or failed at it. One that only restarted did not."""
+    skipped, status = deployment.get("build_skipped"), deployment.get("status")
+    if skipped is True or deployment.get("restart_only"):
+        return False
+    return status == "failed" or (status == "finished" and skipped is False)
+
+
+def _judged(world: World, newest: Mapping[str, Any]) -> Finding:
     status = str(newest.get("status"))
     began, ended = instant_or_none(newest.get("created_at")), instant_or_none(newest.get("finished_at"))
     took = ((ended or world.now) - began).total_seconds() if began else None
@@ -305,6 +328,8 @@ LINES = (
             slow=State(
                 WARN, "Read its build log in Coolify. A cutover builds only where the line Rebuild on change says so."
             ),
+            build_slow=State(WARN, "Read that build's log in Coolify: the next change of code takes as long."),
+            build_failed=State(WARN, "Read that build's log in Coolify and mend the cause, before a build is needed."),
             cancelled=State(WARN, "Deploy again: what runs is older than what was wanted."),
             failed=State(FAILED, "Read its build log in Coolify and mend the cause: a cutover deploys the same way."),
             stuck=State(FAILED, "Cancel it in Coolify; if it does not end, restart Coolify's queue."),

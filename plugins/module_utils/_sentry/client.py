@@ -91,7 +91,8 @@ class SentryClient:
 
         :param since: seconds since 1970, at the beginning of a bucket; `until` likewise.
         :raises NotFound: when there is no such project for this token; it names those that there are.
-        :raises ApiError: for an answer that cannot be understood: an unreadable number must never pass for none.
+        :raises ApiError: for an answer that cannot be understood or that lacks a bucket, as Sentry sends those without
+            events too: an unreadable number must never pass for none.
         """
         doing = f"read the events of {organization}/{project}"
         path = f"/projects/{quote(organization, safe='')}/{quote(project, safe='')}/stats/"
@@ -101,8 +102,9 @@ class SentryClient:
             last = min(first + width * _MOST_BUCKETS, until)
             # The end is part of the range.
             query = {"stat": stat, "since": first, "until": last - 1, "resolution": resolution}
-            found.update(_buckets(self._get(path, query, doing, organization), doing))
-        return {at: count for at, count in sorted(found.items()) if since <= at < until}
+            reply = self._get(path, query, doing, organization)
+            found.update(_buckets(reply, doing, range(first, last, width)))
+        return found
 
     def projects(self, organization: str) -> list[str]:
         """The slugs of an organization's projects (https://docs.sentry.io/api/organizations/list-an-organizations-projects/)."""
@@ -136,15 +138,28 @@ class SentryClient:
         return f"The projects of {organization} are: {', '.join(known[:20]) or 'none'}."
 
 
-def _buckets(reply: Reply, doing: str) -> dict[int, int]:
-    body = reply.body
-    if not isinstance(body, list):
-        raise ApiError(f"{doing}: the answer is not a list", code="unreadable_answer", http_status=reply.status)
-    try:
-        return {int(at): int(count) for at, count in body}
-    except (TypeError, ValueError):
-        raise ApiError(
-            f"{doing}: the answer is not a list of instants and numbers",
-            code="unreadable_answer",
-            http_status=reply.status,
-        ) from None
+def _buckets(reply: Reply, doing: str, asked: range) -> dict[int, int]:
+    """The count of every bucket that was asked for. One more at an end of the range is left out."""
+
+    def unreadable(why: str) -> ApiError:
+        return ApiError(f"{doing}: {why}", code="unreadable_answer", http_status=reply.status)
+
+    if not isinstance(reply.body, list):
+        raise unreadable("the answer is not a list")
+    found: dict[int, int] = {}
+    for item in reply.body:
+        if not isinstance(item, list) or len(item) != 2 or not all(_is_whole(part) for part in item):
+            raise unreadable("the answer is not a list of instants and numbers of events")
+        at, count = (int(part) for part in item)
+        if at % asked.step or at in found:
+            raise unreadable(f"the answer is not in buckets of {asked.step} seconds")
+        found[at] = count
+    missing = [at for at in asked if at not in found]
+    if missing:
+        raise unreadable(f"{len(missing)} of {len(asked)} buckets are missing in the answer")
+    return {at: found[at] for at in asked}
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether this is a whole number from zero on, however JSON spells it."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and float(value).is_integer()

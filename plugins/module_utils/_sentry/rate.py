@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +32,11 @@ class Span:
     def minutes(self) -> float:
         return (self.until - self.since) / 60
 
+    def last(self, minutes: float) -> Span:
+        """Its last minutes, in whole buckets; all of it where it is shorter."""
+        length = math.ceil(minutes * 60 / self.width) * self.width
+        return replace(self, since=max(self.since, self.until - length))
+
 
 def whole_buckets(since: datetime, until: datetime, *, resolution: str, settle: float, now: datetime) -> Span:
     """The buckets that lie in the time as a whole and that nothing is added to any more.
@@ -54,7 +59,7 @@ def whole_buckets(since: datetime, until: datetime, *, resolution: str, settle: 
 
 
 def rate(counts: Mapping[int, int], span: Span) -> dict[str, Any]:
-    """What the module returns. A bucket that Sentry leaves out had no events.
+    """What the module returns, from the count of every bucket in the span.
 
     The rate is None where not even one bucket is whole: no data is something else than no events.
     """
