@@ -90,7 +90,7 @@ class Control:
                 return web.json_response({"message": error.text or error.reason}, status=error.status)
             except NeonError as error:
                 return web.json_response({"message": error.message}, status=error.status)
-            except (SettingError, ValueError, TypeError, RecursionError) as error:
+            except (SettingError, ValueError, TypeError, OverflowError, RecursionError) as error:
                 return web.json_response({"message": str(error)}, status=422)
             except LookupError as error:
                 return web.json_response({"message": f"not found: {error}"}, status=404)

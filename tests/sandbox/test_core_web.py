@@ -277,6 +277,7 @@ async def test_given_clock_and_settings_when_changed_then_status_and_settings_sh
         ("clock", {}, "advance_seconds or offset_seconds"),
         ("clock", {"advance_seconds": 1e12}, "the clock goes from the year 1971 to 9000"),
         ("clock", {"offset_seconds": "nan"}, "the clock goes from the year 1971 to 9000"),
+        ("clock", {"advance_seconds": 10**400}, "too large"),
         ("settings", {"coolify.nothing": 1}, "there is no setting coolify.nothing"),
         ("latency", {"service": "mars", "seconds": 1}, "there is no setting latency.mars"),
         ("tokens", {"service": "mars"}, "neon or coolify"),
