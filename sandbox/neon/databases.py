@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _RESERVED = ("postgres", "template0", "template1")
 
 
-def check_database_name(name: str) -> str:
+def check_database_name(name: object) -> str:
     """A name that a database may have and that none has from the beginning. Raises `NeonError` 400."""
-    if not 1 <= len(name.encode()) <= 63 or name in _RESERVED or "\0" in name:
+    if not isinstance(name, str) or not 1 <= len(name.encode()) <= 63 or name in _RESERVED or "\0" in name:
         raise invalid(told("invalid database name", database_name=name))
     return name
 

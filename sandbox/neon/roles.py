@@ -22,9 +22,15 @@ if TYPE_CHECKING:
 _RESERVED = ("cloud_admin", "neon_superuser", "postgres", "public", "none")
 
 
-def check_role_name(name: str) -> str:
+def check_role_name(name: object) -> str:
     """A name that PostgreSQL and Neon leave to their users. Raises `NeonError` 400."""
-    if not 1 <= len(name.encode()) <= 63 or name.startswith("pg_") or name in _RESERVED or "\0" in name:
+    if (
+        not isinstance(name, str)
+        or not 1 <= len(name.encode()) <= 63
+        or name.startswith("pg_")
+        or name in _RESERVED
+        or "\0" in name
+    ):
         raise invalid(told("invalid role name", role_name=name))
     return name
 

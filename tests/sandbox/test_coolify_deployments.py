@@ -13,7 +13,7 @@ import pytest
 from sandbox.tracker import versions
 from tests.support.coolify import NO_DATABASE, Coolify, coolify, until
 
-SOMEWHERE = {"key": "DATABASE_URL", "value": NO_DATABASE, "is_literal": True, "is_buildtime": False}
+SOMEWHERE: dict[str, Any] = {"key": "DATABASE_URL", "value": NO_DATABASE, "is_literal": True, "is_buildtime": False}
 
 
 async def lines(side: Coolify, deployment: str, *, hidden: bool = False) -> str:
@@ -287,8 +287,8 @@ async def test_a_commit_that_does_not_exist_fails_in_the_build() -> None:
 async def test_an_env_file_that_compose_cannot_read_fails_the_deployment() -> None:
     """Given a literal value with a single quote, then the deployment fails and its log shows no value."""
     async with coolify() as side:
-        row = {"key": "K", "value": "fine", "is_literal": True, "is_buildtime": False}
-        made = await deployed(side, env=[row, SOMEWHERE])
+        fine = {"key": "K", "value": "fine", "is_literal": True, "is_buildtime": False}
+        made = await deployed(side, env=[fine, SOMEWHERE])
         await set_env(side, made["uuid"], "K", "it's-8Yh2Lq0Zr5", buildtime=False)
         row = await side.ended(await side.deploy(made["uuid"]))
         assert row["status"] == "failed"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from tests.sandbox.neon_account import Account, Project
 
@@ -31,7 +31,7 @@ def project(account: Account) -> Project:
 
 def with_login(uri: str, user: str, password: str) -> str:
     """The connection string for somebody else."""
-    return make_conninfo(**(conninfo_to_dict(uri) | {"user": user, "password": password}))
+    return make_conninfo(uri, user=user, password=password)
 
 
 @pytest.mark.parametrize("pooled", [False, True])
