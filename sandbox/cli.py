@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -22,9 +23,9 @@ from typing import Any
 from sandbox import launch, show
 from sandbox.lock import AlreadyRunning, holder
 from sandbox.ports import PortTaken, pick_port, taken_ports
-from sandbox.root import NotOurs, empty_root, make_root
+from sandbox.root import NotOurs, empty_root, forget_connection, make_root
 from sandbox.settings import PROFILES, SettingError, Settings, connection_path, default_root, parse_assignments
-from sandbox.store import Store
+from sandbox.store import Store, StoreDamaged
 
 STOP_SECONDS = 20.0
 NOT_RUNNING = 3
@@ -71,13 +72,17 @@ def main(arguments: Sequence[str]) -> int:
     commands = {"up": up, "down": down, "status": status, "reset": reset, "logs": logs, "serve": serve}
     try:
         return commands[options.command](root, options)
-    except (SettingError, NotOurs, AlreadyRunning, PortTaken, launch.StartFailed) as error:
+    except (SettingError, NotOurs, AlreadyRunning, PortTaken, StoreDamaged, launch.StartFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted.", "Nothing is left running." if options.command == "up" else "", file=sys.stderr)
         return 130
     except BrokenPipeError:
+        return 1
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror}; set REWIND_SANDBOX_DIR to a folder of your own", file=sys.stderr)
         return 1
 
 
@@ -95,7 +100,7 @@ def up(root: Path, options: argparse.Namespace) -> int:
 
 
 def _already_up(root: Path, pid: int, changes: dict[str, Any]) -> int:
-    info = show.read_info(root)
+    info = show.read_info(root, pid)
     if info is None:
         print(f"The sandbox (pid {pid}) is starting or stopping. Look again: bin/sandbox status", file=sys.stderr)
         return 1
@@ -152,11 +157,11 @@ def down(root: Path, options: argparse.Namespace) -> int:
     if pid is None:
         if (orphan := _orphan(root)) is not None:
             os.kill(orphan, signal.SIGTERM)
-            _forget_connection(root)
+            forget_connection(root, connection_path())
             print(f"The state folder of the running sandbox (pid {orphan}) was deleted; it is told to stop.")
         elif (root / "daemon.json").exists():
             _end_leftovers(root)
-            _forget_connection(root)
+            forget_connection(root, connection_path())
             print("The sandbox had been killed; nothing of it runs. Its data stays: bin/sandbox up")
         else:
             print("The sandbox is not running.")
@@ -183,7 +188,7 @@ def stop(root: Path) -> bool:
                 os.kill(pid, signal.SIGKILL)
             while holder(root) is not None:
                 time.sleep(0.02)
-            _forget_connection(root)
+            forget_connection(root, connection_path())
             return False
         time.sleep(0.02)
     return True
@@ -193,7 +198,7 @@ def _orphan(root: Path) -> int | None:
     """A daemon whose state folder was deleted under it, and its lock with it: known by the connection file."""
     from sandbox.processes import arguments_of
 
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         info = json.loads(connection_path().read_text(encoding="utf-8"))
         if info["root"] == str(root) and {"serve", str(root)} <= set(arguments_of(int(info["pid"]))):
             return int(info["pid"])
@@ -211,20 +216,15 @@ def _end_leftovers(root: Path) -> None:
     processes.end_leftovers()
 
 
-def _forget_connection(root: Path) -> None:
-    """Removes the files that say where a daemon is, when they speak of this root's."""
-    for path in (connection_path(), root / "daemon.json"):
-        with contextlib.suppress(OSError, ValueError):
-            if json.loads(path.read_text(encoding="utf-8")).get("root") == str(root):
-                path.unlink()
-
-
 def status(root: Path, options: argparse.Namespace) -> int:
     """Shows what runs."""
-    info = show.read_info(root) if root.is_dir() and holder(root) is not None else None
+    pid = holder(root) if root.is_dir() else None
+    info = None if pid is None else show.read_info(root, pid)
     if info is None:
         if options.json:
-            print(json.dumps({"running": False, "root": str(root)}))
+            print(json.dumps({"running": False, "root": str(root)} | ({} if pid is None else {"starting": True})))
+        elif pid is not None:
+            print(f"The sandbox (pid {pid}) is starting or stopping. Look again: bin/sandbox status")
         else:
             print("The sandbox is not running. Start it: bin/sandbox up")
         return NOT_RUNNING
@@ -242,7 +242,7 @@ def reset(root: Path, options: argparse.Namespace) -> int:
         print("Stopping ...")
         stop(root)
     _end_leftovers(root)
-    empty_root(root, Store(root / "store.json"))
+    empty_root(root, _store_to_empty(root))
     if options.new_ports:
         _replace_taken_ports(root)
     print("Projects, applications, branches, journals and reports of this sandbox are gone; ports and tokens are kept.")
@@ -251,6 +251,18 @@ def reset(root: Path, options: argparse.Namespace) -> int:
     else:
         print("The next bin/sandbox up builds the initial world.")
     return 0
+
+
+def _store_to_empty(root: Path) -> Store:
+    path = root / "store.json"
+    try:
+        return Store(path)
+    except StoreDamaged:
+        path.unlink()
+        # Its password was in the store: an empty cluster that nobody can enter serves nobody.
+        shutil.rmtree(root / "template", ignore_errors=True)
+        print("What was kept of ports and tokens cannot be read; new ones are made.")
+        return Store(path)
 
 
 def logs(root: Path, options: argparse.Namespace) -> int:

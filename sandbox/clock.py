@@ -13,6 +13,9 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+# Windows, expiries and time-outs are added to what the clock shows: they need room to the end of Python's calendar.
+_FIRST_YEAR, _LAST_YEAR = 1971, 9000
+
 
 class Clock:
     """Real time plus an offset."""
@@ -40,7 +43,14 @@ class Clock:
         self.set_offset(self._offset + seconds)
 
     def set_offset(self, seconds: float) -> None:
-        """Makes the clock show real time plus `seconds`."""
+        """Makes the clock show real time plus `seconds`. Raises ValueError for an instant that is no date of use."""
+        try:
+            shown = datetime.now(UTC) + timedelta(seconds=seconds)
+        except (OverflowError, ValueError):
+            shown = None
+        # Before it is kept: with an offset that cannot be added no clock could be read, nor be put right again.
+        if shown is None or not _FIRST_YEAR <= shown.year <= _LAST_YEAR:
+            raise ValueError(f"the clock goes from the year {_FIRST_YEAR} to {_LAST_YEAR}, not {seconds:g} s from now")
         self._offset = seconds
         if self._on_change is not None:
             self._on_change(seconds)

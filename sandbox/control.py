@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import inspect
+import json
 import logging
 import os
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,7 @@ class Control:
         @web.middleware
         async def authorise(request: web.Request, handler: Handler) -> web.StreamResponse:
             given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-            if not hmac.compare_digest(given.encode(), self._token.encode()):
+            if not hmac.compare_digest(given.encode(errors="replace"), self._token.encode()):
                 return web.json_response({"message": "wrong control token; see the connection file"}, status=401)
             return await handler(request)
 
@@ -89,7 +90,7 @@ class Control:
                 return web.json_response({"message": error.text or error.reason}, status=error.status)
             except NeonError as error:
                 return web.json_response({"message": error.message}, status=error.status)
-            except (SettingError, ValueError, TypeError) as error:
+            except (SettingError, ValueError, TypeError, OverflowError, RecursionError) as error:
                 return web.json_response({"message": str(error)}, status=422)
             except LookupError as error:
                 return web.json_response({"message": f"not found: {error}"}, status=404)
@@ -237,7 +238,9 @@ class Control:
 
 
 async def _object(request: web.Request) -> dict[str, Any]:
-    body = await request.json() if request.can_read_body else {}
+    # Not request.json(): it would decode with whatever charset the request names.
+    raw = await request.read() if request.can_read_body else b""
+    body = json.loads(raw) if raw else {}
     if not isinstance(body, dict):
         raise ValueError("the body must be a JSON object")
     return body

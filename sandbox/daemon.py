@@ -28,7 +28,7 @@ from sandbox.postgres.binaries import find_binaries
 from sandbox.postgres.engine import Engine
 from sandbox.processes import Processes, unprivileged_identity
 from sandbox.proxy.proxy import Proxy
-from sandbox.root import empty_root, make_root, write_private
+from sandbox.root import empty_root, forget_connection, make_root, write_private
 from sandbox.settings import Settings
 from sandbox.web import ServiceName, make_application
 from sandbox.world import World
@@ -64,6 +64,8 @@ class Daemon:
             loop.add_signal_handler(name, self._stop.set)
         make_root(self.settings.root)
         Lock(self.settings.root).take()
+        # A killed predecessor's would send everybody to ports and a process that are not ours, until we are ready.
+        forget_connection(self.settings.root, self.connection_file)
         async with contextlib.AsyncExitStack() as parts:
             start = asyncio.ensure_future(self._start(parts))
             stopped = asyncio.ensure_future(self._stop.wait())

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -27,7 +29,10 @@ def make_root(root: Path) -> None:
     Other users may pass through it when the daemon runs as root, because postgres then runs as another user.
     Raises `NotOurs`.
     """
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotOurs(f"{error.filename}: {error.strerror}; set REWIND_SANDBOX_DIR to a folder of your own") from None
     if root.is_symlink() or root.stat().st_uid != os.geteuid():
         raise NotOurs(f"{root} belongs to another user; set REWIND_SANDBOX_DIR to a folder of your own")
     if not (root / MARK).exists():
@@ -54,6 +59,14 @@ def empty_root(root: Path, store: Store) -> None:
     # The empty cluster that is kept for new projects has this password inside.
     store.data["engine"] = {name: engine[name] for name in ENGINE_KEPT if name in engine}
     store.clear(keep=("ports", "tokens", "engine"))
+
+
+def forget_connection(root: Path, connection_file: Path) -> None:
+    """Removes the files that say where a daemon is, when they speak of this root's."""
+    for path in (connection_file, root / "daemon.json"):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            if json.loads(path.read_text(encoding="utf-8")).get("root") == str(root):
+                path.unlink()
 
 
 def write_private(path: Path, text: str) -> None:

@@ -21,6 +21,7 @@ from sandbox.postgres.binaries import NoPostgres
 from sandbox.postgres.model import EngineError
 from sandbox.root import NotOurs
 from sandbox.settings import SettingError, Settings
+from sandbox.store import StoreDamaged
 
 logger = logging.getLogger("sandbox.service")
 
@@ -91,7 +92,7 @@ def serve(root: Path, connection_file: Path, *, foreground: bool, report_descrip
         from sandbox.daemon import Daemon
 
         asyncio.run(Daemon(Settings.load(root), connection_file, report).run())
-    except (AlreadyRunning, EngineError, NoPostgres, NotOurs, PortTaken, SettingError) as error:
+    except (AlreadyRunning, EngineError, NoPostgres, NotOurs, PortTaken, SettingError, StoreDamaged) as error:
         report.failed(str(error))
         return 1
     except ModuleNotFoundError as error:

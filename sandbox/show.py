@@ -42,11 +42,12 @@ class Progress:
             self._text = ""
 
 
-def read_info(root: Path) -> dict[str, Any] | None:
-    """Where the daemon of `root` is; None while it is not ready."""
+def read_info(root: Path, pid: int) -> dict[str, Any] | None:
+    """Where the daemon `pid` of `root` is; None while it is not ready. A killed one may have left such a file."""
     with contextlib.suppress(OSError, ValueError):
-        info: dict[str, Any] = json.loads((root / "daemon.json").read_text(encoding="utf-8"))
-        return info
+        info = json.loads((root / "daemon.json").read_text(encoding="utf-8"))
+        if isinstance(info, dict) and info.get("pid") == pid:
+            return info
     return None
 
 

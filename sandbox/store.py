@@ -14,6 +14,13 @@ from pathlib import Path
 from typing import Any
 
 
+class StoreDamaged(ValueError):
+    """The file of a store cannot be understood. The text names it and says what to do."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} is damaged ({problem}). Start over with an empty world: bin/sandbox reset")
+
+
 class Store:
     """One JSON object on disk (0600: it holds tokens and role passwords).
 
@@ -22,7 +29,7 @@ class Store:
     """
 
     def __init__(self, path: Path, *, delay: Callable[[], float] = lambda: 0.0) -> None:
-        """Reads `path`, or starts empty. Raises ValueError for a file that is not a JSON object.
+        """Reads `path`, or starts empty. Raises `StoreDamaged` for a file that is not a JSON object.
 
         `delay` says for how many seconds a save may wait for others to come: writing thousands of branches after
         each change of one takes longer than the change.
@@ -33,10 +40,15 @@ class Store:
         self._later: asyncio.TimerHandle | None = None
         self._written = ""
         if path.exists():
-            text = path.read_text(encoding="utf-8")
-            loaded = json.loads(text)
+            try:
+                text = path.read_text(encoding="utf-8")
+                loaded = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise StoreDamaged(path, str(error)) from None
             if not isinstance(loaded, dict):
-                raise ValueError(f"{path} does not hold a JSON object")
+                raise StoreDamaged(path, "it does not hold a JSON object")
+            if wrong := [name for name, section in loaded.items() if not isinstance(section, dict)]:
+                raise StoreDamaged(path, f"{wrong[0]} is not an object")
             self.data = loaded
             self._written = text
 

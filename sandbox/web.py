@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from sandbox.clock import rfc3339
 
@@ -43,6 +43,8 @@ Effect = Literal[
     "hang_after",
 ]
 EFFECTS: tuple[Effect, ...] = get_args(Effect)
+FAULTY = ("*", "neon", "coolify")
+"""What a fault may be about; the control API itself never fails."""
 
 TOKEN_NAME: web.RequestKey[str] = web.RequestKey("token_name", str)
 _FAULT: web.RequestKey[str] = web.RequestKey("fault", str)
@@ -166,10 +168,17 @@ class Faults:
         headers: dict[str, str] | None = None,
         seconds: float = 5.0,
     ) -> Fault:
-        """Registers a fault. Raises ValueError for an effect or a path expression that is none."""
+        """Registers a fault. Raises ValueError for anything that could not hit or could not be sent."""
         known = next((name for name in EFFECTS if name == effect), None)
         if known is None:
             raise ValueError(f"effect must be one of {', '.join(EFFECTS)}, not {effect!r}")
+        _check_match(service, method, path)
+        _check_number("count", count)
+        _check_number("skip", skip)
+        _check_number("status", status, least=200, most=599)
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
+            raise ValueError(f"seconds must be a number of zero or more, not {seconds!r}")
+        _check_answer(body, headers)
         self._number += 1
         try:
             fault = Fault(
@@ -204,6 +213,35 @@ class Faults:
         return None
 
 
+def _check_match(service: Any, method: Any, path: Any) -> None:
+    if service not in FAULTY:
+        raise ValueError(f"service must be one of {', '.join(FAULTY)}, not {service!r}")
+    if not isinstance(method, str) or method.upper() not in ("*", *hdrs.METH_ALL):
+        raise ValueError(f"method must be * or a method of HTTP, not {method!r}")
+    if not isinstance(path, str):
+        raise ValueError(f"path must be a regular expression, not {path!r}")
+
+
+def _check_number(name: str, value: Any, *, least: int = 0, most: int = 2**31) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+
+
+def _check_answer(body: Any, headers: Any) -> None:
+    """What would break the answer that the fault gives, not the request that registers it."""
+    if isinstance(body, str):
+        body.encode()
+    if headers is None:
+        return
+    if not isinstance(headers, dict):
+        raise ValueError(f"headers must be an object, not {headers!r}")
+    for name, value in headers.items():
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not isinstance(value, str):
+            raise ValueError(f"headers must map names to texts, not {name!r} to {value!r}")
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+            raise ValueError(f"the header {name} cannot hold {value!r}")
+
+
 def make_application(
     *,
     service: ServiceName,
@@ -228,7 +266,7 @@ async def _body(request: web.Request) -> Any:
         return None
     try:
         return without_secrets(json.loads(raw))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"not_json": len(raw)}
 
 
@@ -327,7 +365,8 @@ async def _hang(request: web.Request, seconds: float) -> web.StreamResponse:
 
 
 async def _spoil(request: web.Request, response: web.StreamResponse, hit: Fault) -> web.StreamResponse:
-    raw = response.body if isinstance(response, web.Response) and isinstance(response.body, bytes) else b"{}"
+    raw = response.body if isinstance(response, web.Response) and isinstance(response.body, bytes) else b""
+    raw = raw or b"{}"
     if hit.effect == "malformed":
         # What a gateway leaves of an answer that it cut: half of it, with a length that is right.
         return web.Response(
@@ -342,10 +381,10 @@ async def _spoil(request: web.Request, response: web.StreamResponse, hit: Fault)
         if request.transport is not None:
             request.transport.close()
         return stream
-    pieces = 10
-    step = max(1, -(-len(raw) // pieces))
-    for start in range(0, len(raw), step):
+    step = max(1, -(-len(raw) // 10))
+    starts = range(0, len(raw), step)
+    for start in starts:
         await stream.write(raw[start : start + step])
-        await asyncio.sleep(hit.seconds / pieces)
+        await asyncio.sleep(hit.seconds / len(starts))
     await stream.write_eof()
     return stream

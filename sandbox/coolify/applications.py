@@ -10,91 +10,13 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.coolify import fields
 from sandbox.coolify.access import sees_secrets
 from sandbox.coolify.context import ACTION, Context
 from sandbox.coolify.queue import ALREADY_QUEUED, QUEUE_FULL
-from sandbox.coolify.requests import (
-    Body,
-    check_types,
-    inputs,
-    invalid,
-    json_inputs,
-    laravel_true,
-    php_true,
-    refuse,
-    reply,
-)
+from sandbox.coolify.requests import inputs, invalid, json_inputs, laravel_true, php_true, refuse, reply
 from sandbox.coolify.state import Row, public_application
 
-_TEXTS = [
-    "name",
-    "description",
-    "domains",
-    "git_repository",
-    "git_branch",
-    "git_commit_sha",
-    "docker_registry_image_name",
-    "docker_registry_image_tag",
-    "build_pack",
-    "install_command",
-    "build_command",
-    "start_command",
-    "ports_exposes",
-    "ports_mappings",
-    "base_directory",
-    "publish_directory",
-    "health_check_type",
-    "health_check_command",
-    "health_check_path",
-    "health_check_port",
-    "health_check_host",
-    "health_check_method",
-    "health_check_scheme",
-    "health_check_response_text",
-    "custom_labels",
-    "custom_docker_run_options",
-    "pre_deployment_command",
-    "pre_deployment_command_container",
-    "post_deployment_command",
-    "post_deployment_command_container",
-    "dockerfile",
-    "dockerfile_location",
-    "docker_compose_raw",
-    "docker_compose_location",
-    "watch_paths",
-    "redirect",
-    "limits_memory",
-    "limits_cpus",
-    "custom_network_aliases",
-]
-_NUMBERS = [
-    "health_check_return_code",
-    "health_check_interval",
-    "health_check_timeout",
-    "health_check_retries",
-    "health_check_start_period",
-]
-_COLUMN_FLAGS = ("health_check_enabled", "is_http_basic_auth_enabled")
-_SETTING_FLAGS = [
-    "is_static",
-    "is_auto_deploy_enabled",
-    "is_force_https_enabled",
-    "is_preview_deployments_enabled",
-    "is_gzip_enabled",
-    "is_consistent_container_name_enabled",
-    "is_raw_compose_deployment_enabled",
-    "use_build_secrets",
-    "inject_build_args_to_dockerfile",
-    "include_source_commit_in_build",
-    "disable_build_cache",
-    "is_env_sorting_enabled",
-]
-_KINDS = {
-    **dict.fromkeys(_TEXTS, "string"),
-    **dict.fromkeys(_NUMBERS, "integer"),
-    **dict.fromkeys((*_COLUMN_FLAGS, *_SETTING_FLAGS, "instant_deploy"), "boolean"),
-    "custom_internal_name": "string",
-}
 _REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 
 
@@ -143,40 +65,23 @@ class Applications:
         """Sets what is given; unlike env rows, the rest is kept."""
         application = self.context.application(request)
         body = await json_inputs(request)
-        errors = check_types(body, _KINDS)
-        for name in body.keys() - _KINDS.keys():
-            errors[name] = ["This field is not allowed."]
-        if errors:
+        if errors := fields.problems(body):
             raise invalid(errors)
-        self._apply(application, body)
+        fields.apply(application, body)
         application["row"]["updated_at"] = self.state.now()
         if php_true(body.get("instant_deploy")):
             self.context.queue.add(application, self.state.new_uuid())
         self.state.save()
         return reply({"uuid": application["row"]["uuid"]})
 
-    def _apply(self, application: Row, body: Body) -> None:
-        for name, value in body.items():
-            if name in _SETTING_FLAGS:
-                application["settings"][name] = php_true(value)
-            elif name == "custom_internal_name":
-                application["settings"][name] = value
-            elif name in _NUMBERS:
-                application["row"][name] = None if value is None else int(value)
-            elif name in _COLUMN_FLAGS:
-                application["row"][name] = php_true(value)
-            elif name == "git_commit_sha":
-                application["row"][name] = value or "HEAD"
-            elif name != "instant_deploy":
-                application["row"]["fqdn" if name == "domains" else name] = value
-
     async def logs(self, request: web.Request) -> web.Response:
         """The end of the container's log."""
         container = self.context.runner.live(self.context.application(request)["row"]["uuid"])
         if container is None:
             raise refuse(400, "Application is not running.")
-        lines = request.query.get("lines", "100")
-        return reply({"logs": "\n".join(container.last_lines(int(lines) if lines.isdigit() else 100))})
+        lines = request.query.get("lines", "")
+        count = int(lines) if re.fullmatch("[0-9]{1,9}", lines) else 100
+        return reply({"logs": "\n".join(container.last_lines(count))})
 
     async def tasks(self, request: web.Request) -> web.Response:
         """Scheduled tasks."""

@@ -23,6 +23,8 @@ from sandbox.settings import CLONE
 Health = Literal["none", "starting", "healthy", "unhealthy"]
 _FIRST_BACKOFF = 0.1
 _LONGEST_BACKOFF = 10.0
+_SHORTEST_INTERVAL = 0.05
+_HERE = ("localhost", "127.0.0.1", "0.0.0.0", "::1")  # the hosts by which a container finds itself
 
 
 class Spawner(Protocol):
@@ -42,7 +44,10 @@ class Spawner(Protocol):
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """The ``health_check_*`` columns. Times are seconds."""
+    """The ``health_check_*`` columns. Times are seconds.
+
+    `reachable`: whether anything of the container listens where scheme, host and port say.
+    """
 
     enabled: bool
     method: str = "GET"
@@ -54,10 +59,11 @@ class HealthCheck:
     timeout: float = 5
     retries: int = 10
     start_period: float = 5
+    reachable: bool = True
 
     @classmethod
     def of(cls, row: Row) -> HealthCheck:
-        """As an application's row has them."""
+        """As an application's row has them. Raises TypeError or ValueError for what is no check."""
         return cls(
             enabled=bool(row["health_check_enabled"]),
             method=str(row["health_check_method"]),
@@ -65,11 +71,24 @@ class HealthCheck:
             return_code=int(row["health_check_return_code"]),
             response_text=row["health_check_response_text"],
             command=row["health_check_command"] if row["health_check_type"] == "cmd" else None,
-            interval=float(row["health_check_interval"]),
+            # Rows may be stored with less than Coolify would take; a loop without a pause takes a whole CPU.
+            interval=max(_SHORTEST_INTERVAL, float(row["health_check_interval"])),
             timeout=float(row["health_check_timeout"]),
             retries=int(row["health_check_retries"]),
             start_period=float(row["health_check_start_period"]),
+            reachable=_is_reachable(row),
         )
+
+
+def _is_reachable(row: Row) -> bool:
+    """The application listens on the exposed port, whatever that is called outside, without TLS, and nowhere else."""
+    port = str(row["health_check_port"] or "").strip()
+    exposed = [part.strip() for part in str(row["ports_exposes"] or "").split(",")]
+    return (
+        (not port or port in exposed)
+        and str(row["health_check_host"] or _HERE[0]).lower() in _HERE
+        and str(row["health_check_scheme"] or "http").lower() == "http"
+    )
 
 
 class Container:
@@ -213,6 +232,8 @@ class Container:
             return False
         if self.check.command:
             return await self._probe_by_command(self.check.command)
+        if not self.check.reachable:
+            return False
         url = f"http://127.0.0.1:{self.port}{self.check.path}"
         try:
             async with session.request(self.check.method, url) as answer:
@@ -223,24 +244,21 @@ class Container:
         return answer.status == self.check.return_code and (not wanted or wanted in text)
 
     async def _probe_by_command(self, command: str) -> bool:
-        process = await asyncio.create_subprocess_exec(
-            "/bin/sh",
-            "-c",
-            command,
-            env={"PATH": os.environ.get("PATH", os.defpath)} | self._environment,
-            cwd=self._folder,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        try:
+            # Registered as any child: what the command starts must outlive neither the probe nor the daemon.
+            process = await self._processes.spawn(
+                ["/bin/sh", "-c", command],
+                environment={"PATH": os.environ.get("PATH", os.defpath)} | self._environment,
+                folder=self._folder,
+            )
+        except (OSError, ValueError):
+            return False
         try:
             return await asyncio.wait_for(process.wait(), self.check.timeout) == 0
         except TimeoutError:
             return False
         finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+            await self._processes.end(process, grace=0)
 
     def _set(self, health: Health) -> None:
         if health != self.health:

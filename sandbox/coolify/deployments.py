@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from aiohttp import web
@@ -13,7 +14,17 @@ from aiohttp import web
 from sandbox.coolify.access import sees_secrets
 from sandbox.coolify.context import Context
 from sandbox.coolify.queue import ALREADY_QUEUED, QUEUE_FULL
-from sandbox.coolify.requests import Answer, inputs, invalid, laravel_true, php_true, refuse, reply, wants_json
+from sandbox.coolify.requests import (
+    Answer,
+    inputs,
+    invalid,
+    is_number,
+    laravel_true,
+    php_true,
+    refuse,
+    reply,
+    wants_json,
+)
 from sandbox.coolify.state import ACTIVE, Row, public_application
 
 _HIDDEN = ("touched", "logs")
@@ -43,7 +54,7 @@ class Deployments:
         uuids, tags = body.get("uuid"), body.get("tag")
         if uuids and tags:
             raise refuse(400, "You can only use uuid or tag, not both.")
-        pull_request = body.get("pr", body.get("pull_request_id"))
+        pull_request = _pull_request(body.get("pr", body.get("pull_request_id")))
         if tags and pull_request:
             raise refuse(400, "You can only use tag or pr, not both.")
         if not uuids and not tags:
@@ -53,13 +64,19 @@ class Deployments:
             return self._by_tag(str(tags).split(","), force=force)
         items = []
         for uuid in (part.strip() for part in str(uuids).split(",")):
-            item = self._one(uuid, force=force)
+            item = self._of_pull_request(uuid, pull_request) if pull_request else self._one(uuid, force=force)
             if item is not None:
                 items.append(item)
         if not items:
             raise refuse(404, "No resources found.")
         self.state.save()
         return reply({"deployments": items})
+
+    def _of_pull_request(self, uuid: str, number: int) -> Row | None:
+        """There are no previews here, and production is not what was asked for."""
+        if uuid not in self.state.applications and uuid not in self.state.data["services"]:
+            return None
+        return {"message": f"Pull request {number} not found for this resource.", "resource_uuid": uuid}
 
     def _one(self, uuid: str, *, force: bool) -> Row | None:
         """An item of the answer, or None for a uuid that nothing has. Raises `Answer` 429 for a full queue."""
@@ -132,7 +149,7 @@ class Deployments:
         given = request.query.get(name)
         if given is None:
             return usual
-        if not given.lstrip("-").isdigit():
+        if not is_number(given):
             problem = f"The {name} field must be an integer."
         elif int(given) < least:
             problem = f"The {name} field must be at least {least}."
@@ -175,3 +192,11 @@ class Deployments:
                 "status": deployment["status"],
             }
         )
+
+
+def _pull_request(value: Any) -> int:
+    """PHP's cast to a number: of a text the digits that it begins with, 0 for none; below 0 counts as 0."""
+    if isinstance(value, (bool, int)):
+        return max(0, int(value))
+    digits = re.match("[0-9]{1,18}", str(value or ""))
+    return int(digits[0]) if digits else 0

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sandbox.coolify import configuration, environment
@@ -50,7 +49,7 @@ class Log:
                 "command": command,
                 "output": output,
                 "type": kind,
-                "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                "timestamp": self._state.instant().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
                 "hidden": hidden,
                 "batch": 1,
                 "order": len(entries) + 1,
@@ -282,24 +281,13 @@ class Job:
         self._log.add(f"Executing {column.replace('_', ' ')}: {command}")
         if "migrate" not in command:
             raise DeploymentFailed(f"sh: {command.split()[0]}: not found")
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "sandbox.tracker.migrations",
-            "--commit",
-            commit,
-            env={"PYTHONPATH": str(CLONE)} | process_environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+        status, output = await self._runner.run_once(
+            self.application,
+            [sys.executable, "-m", "sandbox.tracker.migrations", "--commit", commit],
+            name=f"{self.deployment['deployment_uuid']}-{column}",
+            environment={"PYTHONPATH": str(CLONE)} | process_environment,
         )
-        try:
-            output, _ = await process.communicate()
-        finally:
-            if process.returncode is None:  # cancelled
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-        for line in output.decode(errors="replace").splitlines():
+        for line in output.splitlines():
             self._log.add(line)
-        if process.returncode:
-            raise DeploymentFailed(f"{column.replace('_', ' ').capitalize()} failed with {process.returncode}")
+        if status:
+            raise DeploymentFailed(f"{column.replace('_', ' ').capitalize()} failed with {status}")

@@ -25,7 +25,7 @@ QUEUE_FULL = "Deployment queue is full. Please wait for existing deployments to 
 
 
 class Queue:
-    """Deployments of one server: one at a time per application, `concurrent_builds` at a time in all."""
+    """Deployments: one at a time per application; limits on what waits and what is built hold per server."""
 
     def __init__(self, state: State, runner: Runner, settings: CoolifySettings) -> None:
         self._state = state
@@ -64,7 +64,8 @@ class Queue:
         """Queues a deployment under `uuid`, unless the queue is full or holds one for the same commit text."""
         profile = Profile(self._settings.version)
         row = application["row"]
-        waiting = [d for d in self._state.active() if d["status"] == "queued"]
+        server = self._state.data["servers"][application["server"]]["id"]
+        waiting = [d for d in self._state.active() if d["status"] == "queued" and d["server_id"] == server]
         if profile.has_queue_limit and len(waiting) >= self._settings.queue_limit:
             return "queue_full"
         wanted = commit or str(row["git_commit_sha"] or "HEAD")
@@ -119,11 +120,12 @@ class Queue:
         }
 
     def advance(self) -> None:
-        """Starts what may start, first in, first out."""
+        """Starts what may start, first in, first out on each server."""
         running = [d for d in self._state.active() if d["status"] == "in_progress"]
         for deployment in [d for d in self._state.active() if d["status"] == "queued"]:
-            if len(running) >= self._settings.concurrent_builds:
-                return
+            beside = sum(d["server_id"] == deployment["server_id"] for d in running)
+            if beside >= self._settings.concurrent_builds:
+                continue
             if any(d["application_id"] == deployment["application_id"] for d in running):
                 continue
             self._start(deployment)

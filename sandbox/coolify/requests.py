@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,12 +73,13 @@ async def inputs(request: web.Request) -> Body:
     if is_json(request):
         try:
             body = json.loads(await request.read() or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             body = {}
         if isinstance(body, dict):
             merged |= body
     elif request.can_read_body:
-        merged |= {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+        with contextlib.suppress(ValueError, LookupError):  # a form that cannot be read is an empty one
+            merged |= {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
     cleaned: Body = _clean(merged)
     return cleaned
 
@@ -87,7 +90,7 @@ async def json_inputs(request: web.Request) -> Body:
         raise refuse(400, "Invalid request.", error="Content-Type must be application/json.")
     try:
         body = json.loads(await request.read())
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     # PHP counts [], 0, "" and null as false here, but not {}.
     if not body and body != {}:
@@ -113,7 +116,7 @@ def laravel_true(value: Any) -> bool:
 
 
 def check_types(body: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, list[str]]:
-    """Laravel's rules ``string``, ``boolean``, ``integer`` on the fields that are present; null passes."""
+    """Laravel's rules ``string``, ``boolean``, ``integer``, ``array`` on the fields that are present; null passes."""
     errors: dict[str, list[str]] = {}
     for name, kind in kinds.items():
         value = body.get(name)
@@ -126,10 +129,17 @@ def check_types(body: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, 
             errors[name] = [f"The {label} field must be true or false."]
         elif kind == "integer" and not _is_integer(value):
             errors[name] = [f"The {label} field must be an integer."]
+        elif kind == "array" and not isinstance(value, (list, dict)):
+            errors[name] = [f"The {label} field must be an array."]
     return errors
 
 
 def _is_integer(value: Any) -> bool:
     if isinstance(value, bool):
         return False
-    return isinstance(value, int) or (isinstance(value, str) and value.lstrip("-").isdigit())
+    return isinstance(value, int) or is_number(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a text is a whole number of PHP's: ASCII digits, no more than 64 bits hold."""
+    return isinstance(value, str) and re.fullmatch("[+-]?[0-9]{1,18}", value) is not None

@@ -75,6 +75,21 @@ class Runner:
     def _ports(self) -> list[int]:
         return [address.port for address in self._addresses.values()] + [c.port for c in self._live.values()]
 
+    async def run_once(
+        self, application: Row, arguments: list[str | Path], *, name: str, environment: dict[str, str]
+    ) -> tuple[int, str]:
+        """Runs a command beside the containers to its end; returns its exit status and what it printed."""
+        folder = self.folder(application["row"]["uuid"])
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        log = folder / f"{name}.log"
+        log.unlink(missing_ok=True)
+        process = await self._processes.spawn(arguments, environment=environment, log=log)
+        try:
+            status = await process.wait()
+        finally:
+            await self._processes.end(process, grace=0)
+        return status, log.read_text(encoding="utf-8", errors="replace")
+
     async def swap(self, application: Row, container: Container, kept: Row) -> None:
         """Makes `container` the one that serves, then ends the one before. `kept` is what restarts it later."""
         uuid = application["row"]["uuid"]
@@ -106,8 +121,13 @@ class Runner:
         kept = application.get("container")
         if not kept:
             return
-        container = self.make(application, name=kept["name"], environment=kept["environment"])
-        await container.start()
+        try:
+            container = self.make(application, name=kept["name"], environment=kept["environment"])
+            await container.start()
+        except Exception:
+            # One row that cannot run must not keep the sandbox from starting: it would be beyond repair.
+            logger.exception("application %s could not be started again", application["row"]["name"])
+            return
         self._live[uuid] = container
         await self.address(uuid).point_to(container.port, drain=0.0)
         if not await container.listening(_LISTEN_SECONDS):

@@ -254,15 +254,21 @@ class CoolifyService:
         self.state.save()
 
     def _set_fields(self, application: Row, fields: Mapping[str, Any]) -> None:
+        """All of them or none. Raises ValueError or TypeError for what could not be stored or run."""
+        trial = application | {part: dict(application[part]) for part in ("row", "settings")}
         for name, value in fields.items():
             for part in ("row", "settings"):
                 if name in application[part]:
-                    application[part][name] = value
+                    trial[part][name] = value
                     break
             else:
                 if name not in ("tags", "tasks", "images"):
                     raise ValueError(f"an application has no field {name}")
-                application[name] = value
+                trial[name] = value
+        HealthCheck.of(trial["row"])
+        for part in ("row", "settings"):
+            application[part].update(trial.pop(part))
+        application.update(trial)
 
     def add_env_row(self, uuid: str, values: Mapping[str, Any]) -> Row:
         """Stores an env row as it is, duplicates included; no preview copy is made."""

@@ -125,7 +125,7 @@ class SharedEnvs:
         """A true partial update, unlike that of an application's rows."""
         row = self._row(request)
         body = await inputs(request)
-        self._check(body, need_key=False)
+        self._check(body, need_key="key" in body)
         if not body:
             raise refuse(422, "At least one field must be provided.")
         for name, value in body.items():

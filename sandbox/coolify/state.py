@@ -101,9 +101,13 @@ class State:
         """24 lowercase letters and digits, beginning with a letter."""
         return self._draw.choice(string.ascii_lowercase) + "".join(self._draw.choices(LETTERS, k=23))
 
+    def instant(self) -> datetime:
+        """The control plane's instant."""
+        return self._clock.now()
+
     def now(self) -> str:
         """The control plane's instant as Coolify prints it."""
-        return stamp(self._clock.now())
+        return stamp(self.instant())
 
     def envs_of(self, owner: str) -> list[Row]:
         """The rows of an application or service: production rows, then preview rows, oldest first."""
@@ -246,6 +250,9 @@ _COLUMNS: Row = {
     "docker_compose_raw": None,
     "docker_compose_location": "/docker-compose.yaml",
     "docker_compose_domains": None,
+    "docker_compose_custom_start_command": None,
+    "docker_compose_custom_build_command": None,
+    "noindex_domains": None,
     "custom_labels": None,
     "custom_docker_run_options": None,
     "custom_network_aliases": None,
@@ -269,10 +276,16 @@ _COLUMNS: Row = {
     "health_check_start_period": 5,
     "custom_healthcheck_found": False,
     "limits_memory": "0",
+    "limits_memory_swap": "0",
+    "limits_memory_swappiness": 60,
+    "limits_memory_reservation": "0",
     "limits_cpus": "0",
+    "limits_cpuset": None,
+    "limits_cpu_shares": 1024,
     "swarm_replicas": 1,
     "watch_paths": None,
     "redirect": "both",
+    "preview_url_template": "{{pr_id}}.{{domain}}",
     "is_http_basic_auth_enabled": False,
     "http_basic_auth_username": None,
     "http_basic_auth_password": None,
@@ -283,6 +296,7 @@ _COLUMNS: Row = {
     "private_key_id": None,
     "config_hash": None,
     "restart_count": 0,
+    "max_restart_count": 10,
     "last_online_at": None,
     "destination_type": "App\\Models\\StandaloneDocker",
     "deleted_at": None,
@@ -309,15 +323,30 @@ def application_settings() -> Row:
     """The settings of a new application."""
     return {
         "is_static": False,
+        "is_spa": False,
         "is_auto_deploy_enabled": True,
         "is_force_https_enabled": True,
         "is_preview_deployments_enabled": False,
+        "is_pr_deployments_public_enabled": False,
         "is_consistent_container_name_enabled": False,
         "custom_internal_name": None,
         "is_raw_compose_deployment_enabled": False,
         "is_build_server_enabled": False,
         "is_env_sorting_enabled": False,
         "is_gzip_enabled": True,
+        "is_stripprefix_enabled": True,
+        "is_git_submodules_enabled": True,
+        "is_git_lfs_enabled": True,
+        "is_git_shallow_clone_enabled": True,
+        "is_log_drain_enabled": False,
+        "is_gpu_enabled": False,
+        "gpu_driver": "nvidia",
+        "gpu_count": None,
+        "gpu_device_ids": None,
+        "gpu_options": None,
+        "is_container_label_escape_enabled": True,
+        "is_preserve_repository_enabled": False,
+        "connect_to_docker_network": False,
         "use_build_secrets": False,
         "inject_build_args_to_dockerfile": True,
         "include_source_commit_in_build": False,

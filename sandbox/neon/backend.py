@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from sandbox.neon import endpoints
 from sandbox.neon.errors import ComputeUnavailable, NeonError
 from sandbox.neon.state import Project, Record
@@ -15,6 +17,7 @@ from sandbox.neon.times import rfc3339
 from sandbox.neon.window import locate
 from sandbox.postgres.engine import EngineError
 from sandbox.proxy.proxy import Refused, Route
+from sandbox.proxy.scram import Secret, Verifier
 
 if TYPE_CHECKING:
     from sandbox.neon.service import NeonService
@@ -25,6 +28,8 @@ _UNKNOWN = (
     "Please check the provided ID and try again."
 )
 _DISABLED = "The endpoint has been disabled. Enable it using Neon API and retry."
+# Not of superusers: their passwords are the sandbox's own.
+_LOGIN = "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = %s AND rolcanlogin AND NOT rolsuper"
 _UNREACHABLE = "Couldn't connect to compute node"
 
 
@@ -94,11 +99,22 @@ class Backend:
             raise Refused(f"{_UNREACHABLE}: {error}") from error
         return Route(branch_id, branch["timeline"], port, read_only=True, pooled=False)
 
-    def password(self, route: Route, role: str) -> str | None:
-        """The password that a role has on the branch behind a route; None when it cannot log in."""
+    async def secret(self, route: Route, role: str) -> Secret | None:
+        """The password that a role has on the branch behind a route; None when it cannot log in.
+
+        PostgreSQL has the last word on its own: a role may be made, and any password changed, in SQL.
+        """
         branch = self._branch(route.key)
         known = branch["roles"].get(role) if branch is not None else None
-        return known["password"] if known is not None and not known["no_login"] else None
+        password: str | None = known["password"] if known is not None and not known["no_login"] else None
+        if route.key.startswith("br-") or not self.service.computes.real:
+            return password  # a server of the past gets no new passwords: what it has is of then
+        try:
+            rows = await self.service.engine.execute(route.timeline, _LOGIN, (role,))
+        except (EngineError, ComputeUnavailable, psycopg.Error, OSError):
+            return password  # the login itself will tell
+        verifier = Verifier.parse(rows[0][0] or "") if rows else None
+        return password if verifier is None or (password is not None and verifier.is_of(password)) else verifier
 
     def _branch(self, key: str) -> Record | None:
         if key.startswith("br-"):

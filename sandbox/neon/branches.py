@@ -83,7 +83,7 @@ class Branches:
     async def create(self, call: Call) -> Answer:
         """POST: a child at the parent's head, at an instant or at an LSN; computes only where asked for."""
         project, wanted = call.project, call.part("branch")
-        options = endpoints.options_of(call.body, self.service.plan(project))
+        options = endpoints.options_of(call.body, self.service.plan(project), project)
         annotation = annotation_of(call.body, self.service.clock.now())
         refuse_other_sources(wanted)
         parent_id = text_of(wanted, "parent_id")
@@ -102,6 +102,7 @@ class Branches:
             lineage.set_expiry(branch, parse_instant(expires), now)
         timestamp = text_of(wanted, "parent_timestamp")
         lsn = text_of(wanted, "parent_lsn")
+        await self.service.learn(project, parent)
         position = await locate(self.service, project, parent, timestamp=timestamp, lsn=lsn)
         fork(branch, position, timestamp=timestamp, lsn=lsn)
         branch["roles"], branch["databases"] = self.service.catalogue(position, parent, fresh=parent["protected"])
@@ -227,7 +228,7 @@ def _read_cursor(text: str) -> tuple[str, str]:
     try:
         value: Any = json.loads(base64.urlsafe_b64decode(text))
         sort_value, branch_id = value
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         raise invalid("invalid cursor") from None
     return str(sort_value), str(branch_id)
 

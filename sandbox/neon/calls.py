@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import re
 import time
@@ -88,7 +89,7 @@ class Call:
         text = self.query("limit")
         if text is None:
             return self.service.settings.page_size_default
-        if not text.isdigit() or not 1 <= int(text) <= most:
+        if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
             raise invalid(f"limit must be between 1 and {most}")
         return min(int(text), self.service.settings.page_size_max)
 
@@ -206,6 +207,14 @@ async def _json(request: web.Request) -> Any:
     if not raw.strip():
         return None
     try:
-        return await request.json()
-    except ValueError:
+        # Not request.json(): it would decode with whatever charset the request names.
+        body = json.loads(raw, parse_constant=_refuse)
+        # Half of a pair of surrogates can be read but neither answered nor stored as a name.
+        json.dumps(body, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         raise invalid("request body is not valid JSON") from None
+    return body
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 _RESERVED = ("postgres", "template0", "template1")
 
 
+def check_database_name(name: object) -> str:
+    """A name that a database may have and that none has from the beginning. Raises `NeonError` 400."""
+    if not isinstance(name, str) or not 1 <= len(name.encode()) <= 63 or name in _RESERVED or "\0" in name:
+        raise invalid(told("invalid database name", database_name=name))
+    return name
+
+
 class Databases:
     """Handlers under /projects/{p}/branches/{b}/databases."""
 
@@ -89,8 +96,7 @@ class Databases:
 
     @staticmethod
     def _free_name(branch: Record, name: str | None) -> str:
-        if not name or len(name.encode()) > 63 or name in _RESERVED or "\0" in name:
-            raise invalid(told("invalid database name", database_name=name or ""))
+        name = check_database_name(name or "")
         if name in branch["databases"]:
             raise NeonError(409, told("database already exists", database_name=name))
         return name

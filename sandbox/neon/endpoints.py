@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sandbox.neon.service import NeonService
 
 _TYPES = ("read_write", "read_only")
+USUAL_SIZES = {"autoscaling_limit_min_cu": 0.25, "autoscaling_limit_max_cu": 2}
+ACTIVE_ENDPOINTS = 20
+_TOO_MANY_ACTIVE = "ACTIVE_ENDPOINTS_LIMIT_EXCEEDED"
 
 
 def settings_of(values: Record, plan: Plan) -> Record:
@@ -42,14 +45,17 @@ def settings_of(values: Record, plan: Plan) -> Record:
     return found
 
 
-def options_of(body: Record, plan: Plan) -> list[Record]:
-    """The computes asked for together with a branch. Raises `NeonError` 400, 409 or 412."""
-    options = body.get("endpoints") or []
+def options_of(body: Record, plan: Plan, project: Project) -> list[Record]:
+    """The computes asked for together with a branch. Raises `NeonError` 400, 409, 412 or 422."""
+    options = [] if body.get("endpoints") is None else body["endpoints"]
     if not isinstance(options, list) or not all(isinstance(option, dict) for option in options):
         raise invalid("endpoints must be a list of objects")
     checked = [{"type": _type_of(option)} | settings_of(option, plan) for option in options]
     if sum(1 for option in checked if option["type"] == "read_write") > 1:
         raise NeonError(409, "read_write endpoint already exists")
+    for option in checked:
+        check_sizes(_sizes_of(project) | option)
+    check_active(project, len(checked))
     return checked
 
 
@@ -63,15 +69,13 @@ def _type_of(values: Record) -> str:
 def add(service: NeonService, project: Project, branch_id: str, values: Record) -> Record:
     """Adds an endpoint that is about to start, or idle when it is disabled. Everything is checked already."""
     now = rfc3339(service.clock.now())
-    defaults = project.record["default_endpoint_settings"]
     taken = {endpoint_id for other in service.state.projects() for endpoint_id in other.endpoints}
     disabled = bool(values.get("disabled"))
     endpoint = {
         "id": service.ids.fresh("ep", taken),
         "branch_id": branch_id,
         "name": None,
-        "autoscaling_limit_min_cu": defaults.get("autoscaling_limit_min_cu", 0.25),
-        "autoscaling_limit_max_cu": defaults.get("autoscaling_limit_max_cu", 2),
+        **_sizes_of(project),
         "current_state": "idle" if disabled else "init",
         "pending_state": None if disabled else "active",
         "settings": {"pg_settings": {}},
@@ -82,16 +86,35 @@ def add(service: NeonService, project: Project, branch_id: str, values: Record) 
         "updated_at": now,
         "started_at": None,
         "suspended_at": None,
-        "suspend_timeout_seconds": defaults.get("suspend_timeout_seconds", 0),
+        "suspend_timeout_seconds": project.record["default_endpoint_settings"].get("suspend_timeout_seconds", 0),
         "provisioner": "k8s-neonvm",
         "seen_state_change": None,
     } | values
-    _check_sizes(endpoint)
+    check_sizes(endpoint)
     project.endpoints[endpoint["id"]] = endpoint
     return endpoint
 
 
-def _check_sizes(endpoint: Record) -> None:
+def _sizes_of(project: Project) -> Record:
+    """The limits of a new compute that asks for none."""
+    defaults = project.record["default_endpoint_settings"]
+    return {name: defaults.get(name, usual) for name, usual in USUAL_SIZES.items()}
+
+
+def check_active(project: Project, more: int) -> None:
+    """Refuses one more running compute than a project may have, the default branch's aside. Raises `NeonError` 422."""
+    exempt = project.default_branch()["id"]
+    running = sum(
+        1
+        for endpoint in project.endpoints.values()
+        if endpoint["branch_id"] != exempt and "active" in (endpoint["current_state"], endpoint["pending_state"])
+    )
+    if more and running + more > ACTIVE_ENDPOINTS:  # status and wording unproven
+        raise NeonError(422, told("active endpoints limit exceeded", limit=ACTIVE_ENDPOINTS), _TOO_MANY_ACTIVE)
+
+
+def check_sizes(endpoint: Record) -> None:
+    """Raises `NeonError` 400 when the smallest size is greater than the largest."""
     if endpoint["autoscaling_limit_min_cu"] > endpoint["autoscaling_limit_max_cu"]:
         raise invalid("autoscaling_limit_min_cu must not be greater than autoscaling_limit_max_cu")
 
@@ -123,13 +146,18 @@ class Endpoints:
         """POST: one read-write endpoint per branch, any number of read-only ones; it starts at once."""
         project, wanted = call.project, call.part("endpoint", required=True)
         kind = _type_of(wanted)
-        branch = project.branch(text_of(wanted, "branch_id") or "")
+        branch_id = text_of(wanted, "branch_id")
+        if branch_id is None:
+            raise invalid("branch_id is required")
+        branch = project.branch(branch_id)
         values = {"type": kind, "disabled": bool(flag_of(wanted, "disabled"))}
         values |= settings_of(wanted, self.service.plan(project))
         if kind == "read_write" and project.read_write(branch["id"]) is not None:
             raise NeonError(409, told("read_write endpoint already exists", branch_id=branch["id"]))
         self.service.operations.check_free(project)
         lineage.check_ready(branch)
+        if not values["disabled"] and branch["id"] != project.default_branch()["id"]:
+            check_active(project, 1)
         endpoint = add(self.service, project, branch["id"], values)
         operations = [] if endpoint["disabled"] else self._schedule(project, endpoint, "start_compute")
         self.service.state.save()
@@ -143,7 +171,7 @@ class Endpoints:
             raise invalid("the sandbox does not move an endpoint to another branch (deprecated)")
         values = settings_of(wanted, self.service.plan(project))
         disabled = flag_of(wanted, "disabled")
-        _check_sizes(endpoint | values)
+        check_sizes(endpoint | values)
         self.service.operations.check_free(project)
         endpoint |= values | {"updated_at": rfc3339(self.service.clock.now())}
         if disabled is not None:
@@ -164,6 +192,8 @@ class Endpoints:
         self._check_enabled(endpoint)
         lineage.check_ready(project.branch(endpoint["branch_id"]))
         active = endpoint["current_state"] == "active"
+        if not active and endpoint["branch_id"] != project.default_branch()["id"]:
+            check_active(project, 1)
         operations = [] if active else self._schedule(project, endpoint, "start_compute")
         return 200, self._answer(project, endpoint, operations)
 

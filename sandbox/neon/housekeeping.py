@@ -46,16 +46,23 @@ class Housekeeping:
     async def tick(self) -> None:
         """One look. A project whose operations run is left for the next one."""
         for project in self.service.state.projects():
-            async with self.service.writing(project):
-                if not self.service.operations.busy(project):
-                    self._expire(project)
-                if not self.service.operations.busy(project):
-                    await self.service.schedules.run_due(project)
-                if not self.service.operations.busy(project):
-                    await self._suspend_idle(project)
+            try:
+                await self._look_at(project)
+            except Exception:
+                # What is wrong with one project must not stop the clock of the others.
+                logger.exception("housekeeping of project %s failed and will go on", project.id)
         if time.monotonic() - self._measured > MEASURE_SECONDS:
             self._measured = time.monotonic()
             await self._measure()
+
+    async def _look_at(self, project: Project) -> None:
+        async with self.service.writing(project):
+            if not self.service.operations.busy(project):
+                self._expire(project)
+            if not self.service.operations.busy(project):
+                await self.service.schedules.run_due(project)
+            if not self.service.operations.busy(project):
+                await self._suspend_idle(project)
 
     def _expire(self, project: Project) -> None:
         now = self.service.clock.now()

@@ -34,7 +34,7 @@ Effect = Callable[[Project, Record], Awaitable[Commit | None]]
 UNFINISHED = ("scheduling", "running")
 ATTEMPTS = 3
 RETRY_SECONDS = 0.5
-KEPT = 500
+KEPT = 5000
 
 
 @dataclass(frozen=True)

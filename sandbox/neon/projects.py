@@ -8,13 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.neon import endpoints, lineage
-from sandbox.neon.calls import Answer, Call, allow_project, text_of
+from sandbox.neon.branches import annotation_of
+from sandbox.neon.calls import Answer, Call, allow_project, flag_of, text_of
 from sandbox.neon.connection import connection_details
+from sandbox.neon.databases import check_database_name
 from sandbox.neon.errors import NeonError, invalid, told
 from sandbox.neon.ids import new_password
 from sandbox.neon.keys import ORG_ID
-from sandbox.neon.limits import PLANS, check_history
+from sandbox.neon.limits import PLANS, Plan, check_history
 from sandbox.neon.operations import Step
+from sandbox.neon.roles import check_role_name
 from sandbox.neon.state import Project, Record, new_branch, new_database, new_role
 from sandbox.neon.times import rfc3339
 from sandbox.neon.views import database_view, endpoint_view, operation_view, project_item, project_view, role_view
@@ -22,6 +25,9 @@ from sandbox.neon.window import begins_at
 
 if TYPE_CHECKING:
     from sandbox.neon.service import NeonService
+
+
+_COMPUTE = ("autoscaling_limit_min_cu", "autoscaling_limit_max_cu", "suspend_timeout_seconds")
 
 
 class Projects:
@@ -70,7 +76,7 @@ class Projects:
                 "max_protected_branches": plan.protected,
                 "max_history_retention_seconds": plan.history_max,
                 "max_snapshots": plan.snapshots,
-                "max_active_endpoints": 20,
+                "max_active_endpoints": endpoints.ACTIVE_ENDPOINTS,
                 "max_read_only_endpoints": -1,
                 "min_autosuspend_seconds": plan.suspend_min,
                 "max_branch_roles": 500,
@@ -87,19 +93,23 @@ class Projects:
         branch_wanted = wanted.get("branch") or {}
         if not isinstance(branch_wanted, dict):
             raise invalid("branch must be an object")
-        window = wanted.get("history_retention_seconds")
+        database = text_of(branch_wanted, "database_name") or "neondb"
         made = await self.make(
             name=text_of(wanted, "name"),
             plan=None,
-            database=text_of(branch_wanted, "database_name") or "neondb",
-            role=text_of(branch_wanted, "role_name") or "neondb_owner",
-            history_retention_seconds=window,
+            database=database,
+            role=text_of(branch_wanted, "role_name") or f"{database}_owner",
+            history_retention_seconds=wanted.get("history_retention_seconds"),
             branch_name=text_of(branch_wanted, "name") or "main",
+            options=self._options(wanted),
+            annotation=annotation_of({"annotation_value": branch_wanted.get("annotations")}, self.service.clock.now()),
         )
         project = self.service.state.project(made.id)
         branch, endpoint = project.default_branch(), next(iter(project.endpoints.values()))
         role, database = next(iter(branch["roles"].values())), next(iter(branch["databases"].values()))
-        steps = [Step("create_timeline", branch_id=branch["id"]), endpoints.start_step(endpoint)]
+        # It is there at once, but clients must see what they would see of the real one: `init` until it is made.
+        branch |= {"current_state": "init", "pending_state": "ready"}
+        steps = [Step("create_timeline", "create_branch", branch["id"]), endpoints.start_step(endpoint)]
         operations = self.service.operations.schedule(project, steps)
         return 201, {
             "project": self._view(project),
@@ -111,6 +121,17 @@ class Projects:
             "endpoints": [endpoint_view(project, endpoint)],
         }
 
+    def _options(self, wanted: Record) -> Record:
+        """What a body says of the project's record. Raises `NeonError` 400 or 412."""
+        older = {name: wanted[name] for name in endpoints.USUAL_SIZES if wanted.get(name) is not None}
+        plan = self.service.plan(None)
+        parts = parts_of(wanted, plan, {"default_endpoint_settings": endpoints.settings_of(older, plan)})
+        store = flag_of(wanted, "store_passwords")
+        return parts | {
+            "default_endpoint_settings": older | parts["default_endpoint_settings"],
+            "store_passwords": store is not False,
+        }
+
     async def make(
         self,
         *,
@@ -120,8 +141,15 @@ class Projects:
         role: str,
         history_retention_seconds: int | None,
         branch_name: str,
+        options: Record | None = None,
+        annotation: Record | None = None,
     ) -> Project:
-        """Makes a project whose root branch is ready and whose compute is idle. Raises `NeonError`."""
+        """Makes a project whose root branch is ready and whose compute is idle. Raises `NeonError`.
+
+        `options` are further parts of its record.
+        """
+        check_database_name(database)
+        check_role_name(role)
         limits = PLANS[plan or self.service.settings.plan]
         window = history_retention_seconds
         if window is None:
@@ -129,9 +157,11 @@ class Projects:
         check_history(limits, window)
         now = self.service.clock.now()
         project = self._new(name, plan, window)
+        project.record |= options or {}
         branch = new_branch(
             self.service.ids.fresh("br"), lineage.check_name(project, branch_name), now, default=True, init_source=None
         )
+        branch["annotation"] = annotation
         branch["roles"] = {role: new_role(role, now, password=new_password())}
         branch["databases"] = {database: new_database(database, role, self.service.state.number(), now)}
         branch["timeline"] = await self._root_data(branch, role, database)
@@ -181,21 +211,17 @@ class Projects:
     async def change(self, call: Call) -> Answer:
         """PATCH: name, history window, settings. The window takes effect at once, also backwards."""
         project, wanted = call.project, call.part("project", required=True)
-        record = project.record
+        record, plan = project.record, self.service.plan(project)
         window = wanted.get("history_retention_seconds")
         changing = window is not None and window != record["history_retention_seconds"]
         if window is not None:
-            check_history(self.service.plan(project), window)
+            check_history(plan, window)
+        name = text_of(wanted, "name")
+        parts = {part: record[part] | value for part, value in parts_of(wanted, plan, record).items()}
         if changing:
             self.service.operations.check_free(project)
             record["history_retention_seconds"] = window
-        if (name := text_of(wanted, "name")) is not None:
-            record["name"] = name
-        for part in ("settings", "default_endpoint_settings"):
-            value = wanted.get(part) or {}
-            if not isinstance(value, dict):
-                raise invalid(f"{part} must be an object")
-            record[part] = record[part] | value
+        record |= parts | ({"name": name} if name is not None else {})
         record["updated_at"] = rfc3339(self.service.clock.now())
         steps = [Step("apply_storage_config")] if changing else []
         operations = self.service.operations.schedule(project, steps)
@@ -219,3 +245,21 @@ class Projects:
             if record["timeline"]:
                 await self.service.discard(record["timeline"])
         return 200, {"project": view}
+
+
+def parts_of(wanted: Record, plan: Plan, record: Record) -> dict[str, Record]:
+    """``settings`` and ``default_endpoint_settings`` of a body, checked. Raises `NeonError` 400 or 412."""
+    parts: dict[str, Record] = {}
+    for part in ("settings", "default_endpoint_settings"):
+        value = wanted.get(part) or {}
+        if not isinstance(value, dict):
+            raise invalid(f"{part} must be an object")
+        parts[part] = value
+    defaults = parts["default_endpoint_settings"]
+    for name in ("pg_settings", "pgbouncer_settings"):
+        if not isinstance(defaults.get(name) or {}, dict):
+            raise invalid(f"{name} must be an object")
+    checked = {name: value for name, value in defaults.items() if value is not None}
+    checked |= endpoints.settings_of({name: value for name, value in checked.items() if name in _COMPUTE}, plan)
+    endpoints.check_sizes(endpoints.USUAL_SIZES | record["default_endpoint_settings"] | checked)
+    return parts | {"default_endpoint_settings": checked}

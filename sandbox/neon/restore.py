@@ -48,8 +48,13 @@ class Restores:
         a client sees changes in one step; the data follows in operations, and connections are dropped.
         """
         project, target, wanted = call.project, call.branch, call.body
-        source = project.branch(text_of(wanted, "source_branch_id") or "")
+        source_id = text_of(wanted, "source_branch_id")
+        if source_id is None:
+            raise invalid("source_branch_id is required")
+        source = project.branch(source_id)
         timestamp, lsn = text_of(wanted, "source_timestamp"), text_of(wanted, "source_lsn")
+        # First: a branch that is just being restored is locked, not unfit.
+        self.service.operations.check_free(project)
         lineage.check_restore_target(project, target, self.service.clock.now())
         lineage.check_ready(source)
         itself = source["id"] == target["id"]
@@ -60,11 +65,11 @@ class Restores:
             raise NeonError(422, "Branch has children, preserve_under_name is required")
         if not itself:
             lineage.check_parent(source)
-        self.service.operations.check_free(project)
         if name is not None:
             lineage.check_name(project, name)
             roots = int(itself and lineage.is_root(target))
             check_slots(project, self.service.plan(project), branches=1, roots=roots)
+        await self.service.learn(project, source)
         position = await locate(self.service, project, source, timestamp=timestamp, lsn=lsn)
         roles, databases = self.service.catalogue(position, source, keep=target["roles"])
         becomes_root = itself and lineage.is_root(target)

@@ -22,6 +22,19 @@ if TYPE_CHECKING:
 _RESERVED = ("cloud_admin", "neon_superuser", "postgres", "public", "none")
 
 
+def check_role_name(name: object) -> str:
+    """A name that PostgreSQL and Neon leave to their users. Raises `NeonError` 400."""
+    if (
+        not isinstance(name, str)
+        or not 1 <= len(name.encode()) <= 63
+        or name.startswith("pg_")
+        or name in _RESERVED
+        or "\0" in name
+    ):
+        raise invalid(told("invalid role name", role_name=name))
+    return name
+
+
 class Roles:
     """Handlers under /projects/{p}/branches/{b}/roles."""
 
@@ -49,8 +62,7 @@ class Roles:
         project, branch, wanted = call.project, call.branch, call.part("role", required=True)
         name = text_of(wanted, "name") or ""
         no_login = bool(flag_of(wanted, "no_login"))
-        if not 1 <= len(name.encode()) <= 63 or name.startswith("pg_") or name in _RESERVED or "\0" in name:
-            raise invalid(told("invalid role name", role_name=name))
+        check_role_name(name)
         self.service.operations.check_free(project)
         lineage.check_ready(branch)
         await self.service.learn(project, branch)

@@ -97,7 +97,7 @@ class Schemas:
         try:
             async with self.service.computes.hold(timeline):
                 found = await self.service.engine.execute(
-                    timeline, "SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s", (database,)
+                    timeline, "SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s AND datallowconn", (database,)
                 )
                 if not found:
                     raise not_found("database")

@@ -41,6 +41,7 @@ from sandbox.neon.times import rfc3339
 from sandbox.neon.views import host_of
 from sandbox.postgres.engine import EngineError, Position
 from sandbox.proxy.proxy import Route
+from sandbox.proxy.scram import Secret
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
@@ -275,9 +276,9 @@ class NeonService:
         """See `Backend.route`."""
         return await self.backend.route(host_id=host_id, pooled=pooled, options=options)
 
-    def password(self, route: Route, role: str) -> str | None:
-        """See `Backend.password`."""
-        return self.backend.password(route, role)
+    async def secret(self, route: Route, role: str) -> Secret | None:
+        """See `Backend.secret`."""
+        return await self.backend.secret(route, role)
 
     def connected(self, route: Route) -> None:
         """See `Backend.connected`."""

@@ -50,6 +50,7 @@ class Snapshots:
         self.service.operations.check_free(project)
         check_snapshot_slot(self.service.plan(project), sum(1 for s in project.snapshots.values() if s["manual"]))
         timestamp, lsn = call.query("timestamp"), call.query("lsn")
+        await self.service.learn(project, branch)
         position = await locate(self.service, project, branch, timestamp=timestamp, lsn=lsn)
         snapshot = self.add(project, branch, position, name=call.query("name"), manual=True)
         snapshot["slug"] = slug

@@ -14,10 +14,11 @@ import asyncio
 import hashlib
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sandbox.proxy.messages import Refused, error_text, frame, parse_parameter_status
+from sandbox.proxy.scram import Secret
 from sandbox.proxy.streams import Server, connect
 
 TRACKED = ("client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings", "application_name")
@@ -47,14 +48,15 @@ class Pool:
     def __init__(
         self,
         port: int,
-        user: str,
-        database: str,
-        password: Callable[[], str | None],
+        parameters: Mapping[str, str],
+        secret: Secret,
         context: ssl.SSLContext | None,
         size: int,
     ) -> None:
-        self._port, self._user, self._database = port, user, database
-        self._password, self._context, self._size = password, context, size
+        self._port, self._parameters = port, parameters
+        self.secret = secret
+        """Of the client that logged in last: a role's password may be changed in SQL."""
+        self._context, self._size = context, size
         self._idle: list[_Idle] = []
         self._busy: set[Server] = set()
         self._opening = 0
@@ -102,8 +104,7 @@ class Pool:
     async def _open(self) -> Server:
         self._opening += 1
         try:
-            parameters = {"user": self._user, "database": self._database}
-            server = await connect(self._port, parameters, self._password(), self._context)
+            server = await connect(self._port, self._parameters, self.secret, self._context)
         except BaseException:
             self._opening -= 1
             self._wake()

@@ -35,7 +35,7 @@ from sandbox.proxy.messages import (
 )
 from sandbox.proxy.pooling import Pool
 from sandbox.proxy.routing import Address, ProxyBackend, Route, find_address
-from sandbox.proxy.scram import BINDING_MECHANISM, MECHANISM, ScramError, ScramServer
+from sandbox.proxy.scram import BINDING_MECHANISM, MECHANISM, ScramError, ScramServer, Secret
 from sandbox.proxy.sessions import NO_SERVER, DirectSession, PooledSession, Session
 from sandbox.proxy.streams import Server, ServerRefused, Stream, cancel, connect, stream_of
 
@@ -47,6 +47,7 @@ LOGIN_SECONDS = 30.0
 _WITHOUT_TLS = "connection is insecure (try using `sslmode=require`)"  # Neon's words
 _DIRECT_TLS = b"\x16"  # the first byte of a TLS handshake: sslnegotiation=direct
 _TRIES = 3
+READ_ONLY = "-c default_transaction_read_only=on"
 _STARTING_OR_STOPPING = ("57P01", "57P02", "57P03")
 
 
@@ -211,8 +212,8 @@ class Proxy:
             address = find_address(self._server_name(stream), startup.parameters.get("options", ""))
             route = await self._route(address)
             async with asyncio.timeout(LOGIN_SECONDS):
-                await self._authenticate(stream, startup, route)
-            session = await self._session(stream, startup, address, route)
+                secret = await self._authenticate(stream, startup, route)
+            session = await self._session(stream, startup, address, route, secret)
             await self._run(session)
         except Refused as reason:
             await stream.send(error(str(reason), reason.code, "ERROR"))
@@ -225,8 +226,8 @@ class Proxy:
     async def _route(self, address: Address) -> Route:
         return await self._backend.route(host_id=address.host_id, pooled=address.pooled, options=dict(address.travel))
 
-    async def _authenticate(self, stream: Stream, startup: Startup, route: Route) -> None:
-        scram = ScramServer(self._backend.password(route, startup.user), self._end_point_hash)
+    async def _authenticate(self, stream: Stream, startup: Startup, route: Route) -> Secret:
+        scram = ScramServer(await self._backend.secret(route, startup.user), self._end_point_hash)
         offered = f"{BINDING_MECHANISM}\0{MECHANISM}\0\0".encode()
         await stream.send(negotiate(startup) + authentication(10, offered))
         try:
@@ -235,32 +236,37 @@ class Proxy:
             await stream.send(authentication(12, scram.final(await _password_message(stream.frames))))
         except ScramError:
             raise Refused(f"password authentication failed for user '{startup.user}'", "28P01") from None
+        return scram.proven
 
-    async def _session(self, stream: Stream, startup: Startup, address: Address, route: Route) -> Session:
+    async def _session(
+        self, stream: Stream, startup: Startup, address: Address, route: Route, secret: Secret
+    ) -> Session:
         if route.pooled:
             name = (route.key, route.port, startup.database, startup.user)
             pool = self._pools.get(name)
             if pool is None:
-
-                def password() -> str | None:
-                    return self._backend.password(route, startup.user)
-
-                pool = Pool(route.port, startup.user, startup.database, password, self._back, self._pool_size)
+                own = {"user": startup.user, "database": startup.database}
+                own |= {"options": READ_ONLY} if route.read_only else {}
+                pool = Pool(route.port, own, secret, self._back, self._pool_size)
                 self._pools[name] = pool
+            pool.secret = secret
             number = secrets.randbelow(1 << 31)
             return PooledSession(stream, route, pool, startup, number, secrets.randbits(32))
-        parameters = {**startup.parameters, "options": address.options}
-        if not address.options:
+        options = address.options
+        if route.read_only:
+            options = f"{options} {READ_ONLY}".lstrip()  # last, so that it wins over the client's own
+        parameters = {**startup.parameters, "options": options}
+        if not options:
             del parameters["options"]
-        route, server = await self._connect(parameters, startup.user, address, route)
+        route, server = await self._connect(parameters, secret, address, route)
         return DirectSession(stream, route, server, secrets.randbits(32))
 
     async def _connect(
-        self, parameters: dict[str, str], user: str, address: Address, route: Route
+        self, parameters: dict[str, str], secret: Secret, address: Address, route: Route
     ) -> tuple[Route, Server]:
         for remaining in reversed(range(_TRIES)):
             try:
-                return route, await connect(route.port, parameters, self._backend.password(route, user), self._back)
+                return route, await connect(route.port, parameters, secret, self._back)
             except (OSError, ProtocolError) as reason:
                 logger.info("the server of %s does not answer: %s", route.key, reason)
                 if not remaining:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sandbox.proxy.messages import Refused
+from sandbox.proxy.scram import Secret
 
 _POOLER = "-pooler"
 _TRAVEL = ("neon_timestamp", "neon_lsn")
@@ -44,8 +45,8 @@ class ProxyBackend(Protocol):
         """
         ...
 
-    def password(self, route: Route, role: str) -> str | None:
-        """The role's password there; None for a role that does not exist or cannot log in."""
+    async def secret(self, route: Route, role: str) -> Secret | None:
+        """The role's password there, or its verifier; None for a role that does not exist or cannot log in."""
         ...
 
     def connected(self, route: Route) -> None:

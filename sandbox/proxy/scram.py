@@ -13,9 +13,10 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 import secrets
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 MECHANISM = "SCRAM-SHA-256"
@@ -33,6 +34,39 @@ class _Keys:
     client: bytes
     stored: bytes
     server: bytes
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """What PostgreSQL keeps of a password (``pg_authid.rolpassword``).
+
+    With `client`, the key that whoever knew the password has shown, it logs in where it came from.
+    """
+
+    salt: bytes
+    iterations: int
+    stored: bytes
+    server: bytes
+    client: bytes = b""
+
+    @classmethod
+    def parse(cls, text: str) -> Verifier | None:
+        """``SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey``; None for another kind (md5)."""
+        match = re.fullmatch(rf"{MECHANISM}\$([0-9]{{1,9}}):([^$:]+)\$([^$:]+):([^$:]+)", text)
+        if match is None:
+            return None
+        try:
+            return cls(_decode(match[2]), int(match[1]), _decode(match[3]), _decode(match[4]))
+        except ScramError:
+            return None
+
+    def is_of(self, password: str) -> bool:
+        """Whether it was made of this password."""
+        return hmac.compare_digest(_derive(password, self.salt, self.iterations).stored, self.stored)
+
+
+Secret = str | Verifier
+"""A password, or what PostgreSQL keeps of one that nobody told the control plane."""
 
 
 @lru_cache(maxsize=512)
@@ -69,17 +103,24 @@ def _xor(left: bytes, right: bytes) -> bytes:
 
 
 class ScramServer:
-    """One login, seen from the server. `password` None: a role that does not exist; it fails as late as a wrong one."""
+    """One login, seen from the server. `secret` None: a role that does not exist; it fails as late as a wrong one."""
 
-    def __init__(self, password: str | None, end_point_hash: bytes) -> None:
-        self._known = password is not None
-        self._salt = _salt_of(password) if password is not None else secrets.token_bytes(16)
-        self._keys = _derive(password if password is not None else secrets.token_hex(16), self._salt, ITERATIONS)
+    def __init__(self, secret: Secret | None, end_point_hash: bytes) -> None:
+        self._secret = secret
+        self._iterations = ITERATIONS
+        if isinstance(secret, Verifier):
+            self._salt, self._iterations = secret.salt, secret.iterations
+            self._keys = _Keys(b"", secret.stored, secret.server)
+        else:
+            self._salt = _salt_of(secret) if secret is not None else secrets.token_bytes(16)
+            self._keys = _derive(secret if secret is not None else secrets.token_hex(16), self._salt, ITERATIONS)
         self._binding = end_point_hash
         self._header = b""
         self._first_bare = b""
         self._server_first = b""
         self._nonce = ""
+        self.proven: Secret = ""
+        """After `final`: what logs in to the server behind as the same role."""
 
     def first(self, mechanism: str, message: bytes) -> bytes:
         """The answer to the client's first message. Raises `ScramError`."""
@@ -104,7 +145,7 @@ class ScramServer:
         self._first_bare = bare
         self._nonce = nonce + secrets.token_urlsafe(18)
         salt = base64.b64encode(self._salt).decode()
-        self._server_first = f"r={self._nonce},s={salt},i={ITERATIONS}".encode()
+        self._server_first = f"r={self._nonce},s={salt},i={self._iterations}".encode()
         return self._server_first
 
     def final(self, message: bytes) -> bytes:
@@ -119,8 +160,9 @@ class ScramServer:
         if len(proof) != 32:
             raise ScramError("malformed SCRAM message")
         client = _xor(proof, hmac.digest(self._keys.stored, signed, "sha256"))
-        if not hmac.compare_digest(hashlib.sha256(client).digest(), self._keys.stored) or not self._known:
+        if not hmac.compare_digest(hashlib.sha256(client).digest(), self._keys.stored) or self._secret is None:
             raise ScramError("wrong password")
+        self.proven = replace(self._secret, client=client) if isinstance(self._secret, Verifier) else self._secret
         return b"v=" + base64.b64encode(hmac.digest(self._keys.server, signed, "sha256"))
 
 
@@ -129,8 +171,8 @@ class ScramClient:
 
     mechanism = MECHANISM
 
-    def __init__(self, password: str) -> None:
-        self._password = password
+    def __init__(self, secret: Secret) -> None:
+        self._secret = secret
         self._header = b"n,,"
         self._first_bare = f"n=,r={secrets.token_urlsafe(18)}".encode()
         self._expected = b""
@@ -145,13 +187,20 @@ class ScramClient:
         nonce, own = fields.get("r", ""), _fields(self._first_bare)["r"]
         if not nonce.startswith(own) or nonce == own or not fields.get("i", "").isdigit():
             raise ScramError("malformed SCRAM message")
-        keys = _derive(self._password, _decode(fields.get("s", "")), int(fields["i"]))
+        keys = self._keys(_decode(fields.get("s", "")), int(fields["i"]))
         bound = base64.b64encode(self._header).decode()
         without_proof = f"c={bound},r={nonce}".encode()
         signed = b",".join((self._first_bare, server_first, without_proof))
         self._expected = b"v=" + base64.b64encode(hmac.digest(keys.server, signed, "sha256"))
         proof = _xor(keys.client, hmac.digest(keys.stored, signed, "sha256"))
         return without_proof + b",p=" + base64.b64encode(proof)
+
+    def _keys(self, salt: bytes, iterations: int) -> _Keys:
+        if isinstance(self._secret, str):
+            return _derive(self._secret, salt, iterations)
+        if (salt, iterations) != (self._secret.salt, self._secret.iterations):
+            raise ScramError("the password was changed meanwhile")
+        return _Keys(self._secret.client, self._secret.stored, self._secret.server)
 
     def check(self, server_final: bytes) -> None:
         """Raises `ScramError` when the server does not know the password either."""

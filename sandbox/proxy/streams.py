@@ -25,7 +25,7 @@ from sandbox.proxy.messages import (
     request_packet,
     startup_packet,
 )
-from sandbox.proxy.scram import ScramClient, ScramError
+from sandbox.proxy.scram import ScramClient, ScramError, Secret
 
 CONNECT_SECONDS = 10.0
 
@@ -103,9 +103,7 @@ class Server:
     """Names of the statements that the pool prepared on it."""
 
 
-async def connect(
-    port: int, parameters: Mapping[str, str], password: str | None, context: ssl.SSLContext | None
-) -> Server:
+async def connect(port: int, parameters: Mapping[str, str], secret: Secret, context: ssl.SSLContext | None) -> Server:
     """Logs in to the server on a loopback port as the role in `parameters`.
 
     Raises OSError when none listens, `ServerRefused` with the server's own error, `ProtocolError`.
@@ -128,15 +126,15 @@ async def connect(
     server = Server(stream, port=port)
     try:
         await stream.send(startup_packet(parameters))
-        await _log_in(server, password)
+        await _log_in(server, secret)
     except BaseException:
         stream.abort()
         raise
     return server
 
 
-async def _log_in(server: Server, password: str | None) -> None:
-    scram = ScramClient(password or "")
+async def _log_in(server: Server, secret: Secret) -> None:
+    scram = ScramClient(secret)
     while True:
         try:
             kind, payload = await server.stream.frames.one()

@@ -13,7 +13,7 @@ import psycopg
 from aiohttp import web
 
 from sandbox.tracker.app import Tracker
-from sandbox.tracker.database import Database
+from sandbox.tracker.database import Database, lacks_host
 from sandbox.tracker.migrations import migrate
 from sandbox.tracker.versions import find
 
@@ -21,12 +21,15 @@ logger = logging.getLogger("tracker")
 
 
 def main() -> int:
-    """Serves until SIGTERM. Exit status 1 when the migrations at start fail."""
+    """Serves until SIGTERM. Exit status 1 without a database to serve and when the migrations at start fail."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     url = os.environ.get("DATABASE_URL", "")
     commit = find(os.environ.get("SOURCE_COMMIT", "good"))
     logger.info("tracker %s (%s) starts", commit.version, commit.sha[:7])
+    if lacks_host(url):
+        logger.error("DATABASE_URL %s", "names no host" if url.strip() else "is not set")
+        return 1
     if os.environ.get("MIGRATE_AT_START") == "1":
         try:
             for name in migrate(url, commit):

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Awaitable, Callable
@@ -137,8 +138,8 @@ class Tracker:
     async def set_status(self, request: web.Request) -> web.Response:
         """Sets the status text; answers with the instant that the row carries."""
         text = (await _object(request)).get("text")
-        if not isinstance(text, str):
-            raise web.HTTPUnprocessableEntity(text="text must be a string")
+        if not isinstance(text, str) or not _storable(text):
+            raise web.HTTPUnprocessableEntity(text="text must be a string that PostgreSQL can hold")
 
         async def work(connection: Connection) -> datetime:
             cursor = await connection.execute(
@@ -193,8 +194,10 @@ class Tracker:
         try:
             user = uuid.UUID(str(body.get("user") or uuid.uuid4()))
             quest = int(body["quest"]) if body.get("quest") is not None else identity.int % 1_000_003
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):
             raise web.HTTPUnprocessableEntity(text="user must be a uuid and quest a number") from None
+        if not 0 <= quest < 2**31:
+            raise web.HTTPUnprocessableEntity(text="quest must be a number of zero or more")
         values = {"id": identity, "user": user, "quest": quest, "status": status}
 
         async def work(connection: Connection) -> tuple[Any, ...] | None:
@@ -221,12 +224,21 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def _object(request: web.Request) -> dict[str, Any]:
     try:
-        body = await request.json() if request.can_read_body else {}
-    except ValueError:
+        # Not request.json(): it would decode with whatever charset the request names.
+        raw = await request.read() if request.can_read_body else b""
+        body = json.loads(raw) if raw else {}
+    except (ValueError, RecursionError):
         raise web.HTTPBadRequest(text="the body is not JSON") from None
     if not isinstance(body, dict):
         raise web.HTTPUnprocessableEntity(text="the body must be an object")
     return body
+
+
+def _storable(text: str) -> bool:
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _integer(request: web.Request, name: str, usual: int) -> int:

@@ -28,6 +28,18 @@ Unavailable = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 """What is raised when the connection, not the statement, is the problem."""
 
 
+def lacks_host(url: str) -> bool:
+    """Whether libpq would choose the server by itself: a string without a host leads to whatever runs on this machine.
+
+    A string that cannot be read is not one of these: it leads nowhere.
+    """
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        return False
+    return not (parts.get("host") or parts.get("hostaddr") or parts.get("service"))
+
+
 class Database:
     """A pool on one connection string. Opens no connection before the first one is needed."""
 

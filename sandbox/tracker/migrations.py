@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from sandbox.tracker.database import lacks_host
 from sandbox.tracker.versions import Commit, Migration, find
 
 # Two new containers may start at once; Prisma takes the same advisory lock.
@@ -74,8 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--commit", default="good", help="name or SHA (default: good)")
     parser.add_argument("--url", default=os.environ.get("DATABASE_URL"), help="default: $DATABASE_URL")
     options = parser.parse_args(arguments)
-    if not options.url:
-        parser.error("say which database: --url or $DATABASE_URL")
+    if lacks_host(options.url or ""):
+        parser.error("say which database, with its host: --url or $DATABASE_URL")
     try:
         for name in migrate(options.url, find(options.commit)) or ["nothing to apply"]:
             print(name)

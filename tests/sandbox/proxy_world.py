@@ -50,7 +50,7 @@ class Computes:
         port = await self.engine.ensure_running(self.timeline)
         return Route(ENDPOINT, self.timeline, port, read_only=False, pooled=pooled)
 
-    def password(self, route: Route, role: str) -> str | None:
+    async def secret(self, route: Route, role: str) -> str | None:
         """Of a known role."""
         return self.passwords.get(role)
 

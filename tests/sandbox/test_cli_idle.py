@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 from collections.abc import Iterator
@@ -71,6 +72,53 @@ def test_given_a_folder_of_someone_else_when_started_or_reset_then_it_is_refused
         assert result.returncode == 1
         assert "REWIND_SANDBOX_DIR" in result.stderr
     assert [path.name for path in idle.root.iterdir()] == ["letters.txt"]
+
+
+@pytest.mark.parametrize("place", ["/dev/null/x", "/etc/passwd"])
+@pytest.mark.parametrize("command", ["up", "reset", "down", "status", "logs"])
+def test_given_a_place_that_is_no_folder_when_used_then_one_line_says_so(
+    idle: SandboxProcess, place: str, command: str
+) -> None:
+    result = idle.run(command, "--root", place, check=False)
+    assert result.returncode in (1, 3) or command == "down"
+    assert "Traceback" not in result.stderr
+    assert (result.stdout + result.stderr).count("\n") == 1
+    if command in ("up", "reset"):
+        assert "set REWIND_SANDBOX_DIR to a folder of your own" in result.stderr
+
+
+def test_given_a_damaged_store_when_started_then_its_name_and_the_way_out_are_said_and_reset_takes_it(
+    idle: SandboxProcess,
+) -> None:
+    (idle.root / "rewind-sandbox").touch()
+    (idle.root / "store.json").write_text('{"engine": {', encoding="utf-8")
+    result = idle.run("up", check=False)
+    assert result.returncode == 1
+    assert str(idle.root / "store.json") in result.stderr
+    assert "bin/sandbox reset" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "cannot be read; new ones are made" in idle.run("reset").stdout
+    assert json.loads((idle.root / "store.json").read_text(encoding="utf-8")) == {"engine": {}}
+
+
+def test_given_a_daemon_that_starts_after_a_kill_when_asked_then_the_dead_ones_file_is_not_believed(
+    idle: SandboxProcess,
+) -> None:
+    (idle.root / "rewind-sandbox").touch()
+    gone = {"pid": 1, "root": str(idle.root), "control_url": "http://127.0.0.1:1/control", "control_token": "x"}
+    (idle.root / "daemon.json").write_text(json.dumps(gone), encoding="utf-8")
+    with (idle.root / "lock").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("4711\n")
+        lock.flush()
+        shown = idle.run("status", check=False)
+        assert (shown.returncode, shown.stderr) == (3, "")
+        assert "(pid 4711) is starting or stopping" in shown.stdout
+        machine = json.loads(idle.run("status", "--json", check=False).stdout)
+        assert machine == {"running": False, "starting": True, "root": str(idle.root)}
+        again = idle.run("up", check=False)
+        assert again.returncode == 1
+        assert "(pid 4711) is starting or stopping" in again.stderr
 
 
 def test_given_the_script_behind_a_link_when_called_from_elsewhere_then_it_finds_its_clone(

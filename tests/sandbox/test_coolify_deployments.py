@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from sandbox.tracker import versions
-from tests.support.coolify import Coolify, coolify, until
+from tests.support.coolify import NO_DATABASE, Coolify, coolify, until
+
+SOMEWHERE: dict[str, Any] = {"key": "DATABASE_URL", "value": NO_DATABASE, "is_literal": True, "is_buildtime": False}
 
 
 async def lines(side: Coolify, deployment: str, *, hidden: bool = False) -> str:
@@ -148,7 +150,8 @@ async def test_force_false_in_a_query_forces_before_4_2(version: str, rebuilds: 
 async def test_an_env_change_rebuilds_by_its_impact(version: str, buildtime: bool, rebuilds: bool) -> None:
     """Given a changed row, when restarted, then a row that is needed to build rebuilds (before 4.1: any row)."""
     async with coolify(version) as side:
-        made = await deployed(side, env=[{"key": "K", "value": "1", "is_literal": True, "is_buildtime": buildtime}])
+        row = {"key": "K", "value": "1", "is_literal": True, "is_buildtime": buildtime}
+        made = await deployed(side, env=[row, SOMEWHERE])
         await set_env(side, made["uuid"], "K", "2", buildtime=buildtime)
         restart = (await side.post(f"/applications/{made['uuid']}/restart"))["deployment_uuid"]
         row = await side.ended(restart)
@@ -284,7 +287,8 @@ async def test_a_commit_that_does_not_exist_fails_in_the_build() -> None:
 async def test_an_env_file_that_compose_cannot_read_fails_the_deployment() -> None:
     """Given a literal value with a single quote, then the deployment fails and its log shows no value."""
     async with coolify() as side:
-        made = await deployed(side, env=[{"key": "K", "value": "fine", "is_literal": True, "is_buildtime": False}])
+        fine = {"key": "K", "value": "fine", "is_literal": True, "is_buildtime": False}
+        made = await deployed(side, env=[fine, SOMEWHERE])
         await set_env(side, made["uuid"], "K", "it's-8Yh2Lq0Zr5", buildtime=False)
         row = await side.ended(await side.deploy(made["uuid"]))
         assert row["status"] == "failed"
@@ -295,7 +299,7 @@ async def test_an_env_file_that_compose_cannot_read_fails_the_deployment() -> No
 async def test_an_env_change_during_a_build_comes_too_late() -> None:
     """Given a build under way, when a row is written, then this deployment still starts with the old value."""
     async with coolify(build_seconds=0.6) as side:
-        made = await side.application(built=False, env=[{"key": "K", "value": "old", "is_literal": True}])
+        made = await side.application(built=False, env=[{"key": "K", "value": "old", "is_literal": True}, SOMEWHERE])
         first = await side.deploy(made["uuid"])
         await until(lambda: side.service.state.deployments[first]["commit"] != "HEAD")
         await set_env(side, made["uuid"], "K", "new", buildtime=True)
@@ -310,6 +314,7 @@ async def test_locked_values_are_redacted_in_build_logs_and_others_are_not() -> 
         rows = [
             {"key": "A", "value": "open-2Qx9Vt7Lm", "is_literal": True},
             {"key": "B", "value": "locked-6Rw1Zb3K", "is_literal": True, "is_shown_once": True},
+            SOMEWHERE,
         ]
         made = await side.application(built=False, env=rows, deploy=True)
         logs = json.loads((await side.get(f"/deployments/{made['deployment_uuid']}"))["logs"])

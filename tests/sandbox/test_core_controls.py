@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ def test_given_a_new_project_and_application_when_asked_for_then_they_serve_toge
     [
         ("/projects", {"plan": "golden"}, 422, "plan must be one of free, launch, scale"),
         ("/projects", {"colour": "red"}, 422, "colour"),
+        ("/projects", {"database": ["shop"]}, 400, "invalid database name"),
+        ("/projects", {"role": "pg_read"}, 400, "invalid role name"),
         ("/applications", {"name": "x", "repository": ["no-such-commit"]}, 404, "no-such-commit"),
         ("/applications", {"name": "x", "colour": "red"}, 422, "colour"),
         ("/applications/none/envs", {"key": "A", "value": "b"}, 404, "none"),
@@ -180,7 +183,7 @@ def test_given_an_expiring_branch_when_the_clock_is_moved_past_it_then_it_is_del
     sandbox: SandboxProcess, control: Control
 ) -> None:
     now = control.call("GET", "/clock")["now"]
-    expires = f"{int(now[:4]) + (1 if now[5:7] == '12' else 0)}-{int(now[5:7]) % 12 + 1:02d}-01T00:00:00Z"
+    expires = (datetime.fromisoformat(now) + timedelta(days=20)).isoformat()
     with sandbox.neon() as neon:
         made = neon.post(
             f"/projects/{project_of(sandbox)}/branches", json={"branch": {"name": "brief", "expires_at": expires}}

@@ -21,9 +21,9 @@ import pytest
 from sandbox.clock import Clock, rfc3339
 from sandbox.lock import AlreadyRunning, Lock, holder
 from sandbox.ports import PORT_RANGE, PortTaken, pick_port, port_is_free, require_free
-from sandbox.root import MARK, NotOurs, empty_root, make_root, write_private
+from sandbox.root import MARK, NotOurs, empty_root, forget_connection, make_root, write_private
 from sandbox.settings import Settings
-from sandbox.store import Store
+from sandbox.store import Store, StoreDamaged
 from sandbox.world import World
 
 
@@ -194,5 +194,25 @@ def test_given_instants_when_written_then_they_are_rfc_3339_in_utc() -> None:
 
 def test_given_a_store_that_is_not_an_object_when_opened_then_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "store.json").write_text(json.dumps([1]), encoding="utf-8")
-    with pytest.raises(ValueError, match="does not hold a JSON object"):
+    with pytest.raises(StoreDamaged, match=r"store\.json is damaged \(it does not hold a JSON object\).*sandbox reset"):
         Store(tmp_path / "store.json")
+
+
+@pytest.mark.parametrize("seconds", [1e12, -1e12, 3e11, float("nan"), float("inf"), -float("inf")])
+def test_given_a_clock_when_moved_out_of_the_calendar_then_it_refuses_and_shows_what_it_showed(seconds: float) -> None:
+    kept: list[float] = []
+    clock = Clock(on_change=kept.append)
+    for move in (clock.advance, clock.set_offset):
+        with pytest.raises(ValueError, match="the clock goes from the year"):
+            move(seconds)
+    assert (clock.offset, kept) == (0.0, [])
+    assert clock.now() - datetime.now(UTC) < timedelta(seconds=1)
+
+
+def test_given_files_of_a_killed_daemon_when_forgotten_then_those_of_another_root_stay(tmp_path: Path) -> None:
+    mine, others = tmp_path / "daemon.json", tmp_path / "connection.json"
+    mine.write_text(json.dumps({"root": str(tmp_path), "pid": 1}), encoding="utf-8")
+    others.write_text(json.dumps({"root": "/somewhere/else", "pid": 2}), encoding="utf-8")
+    forget_connection(tmp_path, others)
+    assert not mine.exists()
+    assert others.exists()

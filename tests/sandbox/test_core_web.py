@@ -190,6 +190,13 @@ async def test_given_a_slow_body_when_hit_then_it_arrives_whole_and_late(setting
     assert time.monotonic() - began >= 0.3
 
 
+async def test_given_a_short_body_when_it_is_slow_then_it_takes_as_long_as_a_long_one(setting: Setting) -> None:
+    await setting.fault(effect="slow", seconds=0.4, path="missing")
+    began = time.monotonic()
+    assert (await setting.client.get("/api/v2/missing")).json() == {"message": "none"}
+    assert time.monotonic() - began >= 0.39
+
+
 @pytest.mark.parametrize(("effect", "done"), [("hang", 0), ("hang_after", 1)])
 async def test_given_a_hang_when_the_client_gives_up_then_only_hang_after_did_the_work(
     setting: Setting, effect: str, done: int
@@ -255,7 +262,22 @@ async def test_given_clock_and_settings_when_changed_then_status_and_settings_sh
         ("faults", {"effect": "explode"}, "effect must be one of status, status_after"),
         ("faults", {"effect": "status", "path": "("}, "not a regular expression"),
         ("faults", {"effect": "status", "colour": "red"}, "colour"),
+        ("faults", {"effect": "status", "count": "2"}, "count must be a whole number"),
+        ("faults", {"effect": "status", "skip": -1}, "skip must be a whole number"),
+        ("faults", {"effect": "status", "status": "500"}, "status must be a whole number from 200 to 599"),
+        ("faults", {"effect": "status", "status": 999}, "status must be a whole number from 200 to 599"),
+        ("faults", {"effect": "status", "method": None}, "method must be * or a method of HTTP"),
+        ("faults", {"effect": "status", "method": "GTE"}, "method must be * or a method of HTTP"),
+        ("faults", {"effect": "status", "service": "nein"}, "service must be one of *, neon, coolify"),
+        ("faults", {"effect": "status", "path": 7}, "path must be a regular expression"),
+        ("faults", {"effect": "slow", "seconds": "5"}, "seconds must be a number"),
+        ("faults", {"effect": "hang", "seconds": -1}, "seconds must be a number"),
+        ("faults", {"effect": "status", "headers": {"X": "a\r\nb"}}, "the header X cannot hold"),
+        ("faults", {"effect": "status", "headers": {"X Y": "a"}}, "headers must map names to texts"),
         ("clock", {}, "advance_seconds or offset_seconds"),
+        ("clock", {"advance_seconds": 1e12}, "the clock goes from the year 1971 to 9000"),
+        ("clock", {"offset_seconds": "nan"}, "the clock goes from the year 1971 to 9000"),
+        ("clock", {"advance_seconds": 10**400}, "too large"),
         ("settings", {"coolify.nothing": 1}, "there is no setting coolify.nothing"),
         ("latency", {"service": "mars", "seconds": 1}, "there is no setting latency.mars"),
         ("tokens", {"service": "mars"}, "neon or coolify"),
@@ -267,6 +289,21 @@ async def test_given_a_wrong_body_when_posted_then_422_says_what_is_wrong(
     answer = await setting.control.post(f"/control/{path}", json=body)
     assert answer.status_code == 422
     assert said in answer.json()["message"]
+    assert (await setting.control.get("/control/faults")).json() == {"faults": []}
+    assert (await setting.control.get("/control/clock")).json()["offset_seconds"] == 0
+    assert (await setting.client.get("/api/v2/things")).status_code == 200
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"{", b"[" * 5000, b"\xff"])
+async def test_given_a_body_that_is_no_object_when_sent_anywhere_then_it_is_the_clients_error(
+    setting: Setting, content: bytes
+) -> None:
+    kind = {"Content-Type": "application/json; charset=nope"}
+    answer = await setting.control.post("/control/clock", content=content, headers=kind)
+    assert answer.status_code == 422
+    logged = await setting.client.get("/api/v2/missing")
+    assert logged.status_code == 404
+    assert (await setting.client.request("GET", "/api/v2/things", content=content, headers=kind)).status_code == 200
 
 
 async def test_given_many_requests_at_once_when_one_fault_waits_then_exactly_one_is_hit(setting: Setting) -> None:

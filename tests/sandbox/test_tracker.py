@@ -210,6 +210,30 @@ async def test_nothing_listening_is_503_and_no_password_shows() -> None:
         assert "someone" in shown
 
 
+@pytest.mark.parametrize("url", ["", "dbname=tracker", "postgresql:///tracker"])
+async def test_without_a_server_in_its_connection_string_it_serves_none(url: str) -> None:
+    """Given a string that leaves the server to libpq, then service and migrations end instead of taking any."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(CLONE), "DATABASE_URL": url, "MIGRATE_AT_START": "1"}
+    for module, said in (("sandbox.tracker", "DATABASE_URL"), ("sandbox.tracker.migrations", "with its host")):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, env=environment, stderr=asyncio.subprocess.PIPE
+        )
+        _, errors = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode
+        assert said in errors.decode()
+
+
+async def test_a_body_that_cannot_be_stored_is_the_clients_error() -> None:
+    """Given odd values, then 422 and no request fails in the service."""
+    bodies = [("progress", f'{{"quest": {value}}}') for value in ("[]", "Infinity", "-1", "1e300", '"²"', "{}")]
+    bodies += [("status", f'{{"text": {value}}}') for value in ("null", r'"\u0000"', r'"\ud800"')]
+    async with tracker("postgresql://someone@127.0.0.1:1/none") as client:
+        for path, content in bodies:
+            kind = {"Content-Type": "application/json; charset=nope"}
+            answer = await client.post(f"/api/{path}", content=content, headers=kind)
+            assert answer.status_code == 422, content
+
+
 async def test_a_read_survives_connections_cut_under_it(server: Databases) -> None:
     """Given warm connections, when the server cuts all of them, then the next reads and writes succeed at once."""
     url = await seeded(server)
