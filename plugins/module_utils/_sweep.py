@@ -14,18 +14,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ._coolify.client import client_for as coolify_client_for
-from ._coolify.consumers import Survey, consumers, survey, unknown_references
 from ._coolify.values import HostSet
 from ._errors import ApiError, Locked, NotFound, RewindError, Unauthorized, UnknownOutcome
 from ._neon.causes import HAS_CHILDREN, NOT_READY
 from ._neon.operations import FAILED, SUCCEEDED, Waiter, outline
 from ._neon.pace import Pace
 from ._neon.tree import BranchTree
-from ._plan.cleanup_rules import unreadable
 from ._records import add
 from ._state import Guard, state_dir
 from ._sweep_snapshots import SnapshotItem, shown, sweep_snapshots
+from ._sweep_users import Users
 from ._task import Task
 from ._waiter import Deadline
 
@@ -33,8 +31,6 @@ Json = dict[str, Any]
 
 # A compute that was added since has an address that somebody may use: the list of computes is never older than this.
 FRESH_SECONDS = 5.0
-# Reading every env row of Coolify takes many requests, and is needed for branches with a compute only.
-SURVEY_SECONDS = 60.0
 # Neon keeps operations for months, but lists 1000 at once.
 _BATCH = 100
 # Refusals that say something about this one branch; the others can still go.
@@ -86,9 +82,7 @@ class Sweep:
         self._running: set[str] = set()
         self._hosts: dict[str, str] = {}
         self._computes_age: Deadline | None = None
-        self._survey: Survey | None = None
-        self._survey_unreadable: list[str] = []
-        self._survey_age: Deadline | None = None
+        self._users = Users(work.task)
 
     def run(self, items: list[Item]) -> None:
         """Delete them in their order.
@@ -237,13 +231,14 @@ class Sweep:
             raise _Stays("compute_active", "a compute of it is running: somebody may be connected")
         if not self._computes.get(item.id):
             return
-        self._read_coolify(item)
-        hosts = HostSet([self._hosts[compute] for compute in self._computes[item.id]])
-        found = consumers(self._survey, hosts, lambda _value: "") if self._survey else []
+        try:
+            found = self._users.of(HostSet([self._hosts[compute] for compute in self._computes[item.id]]))
+        except RewindError as error:
+            raise _Stays("unreadable", f"it has a compute, and who uses it cannot be read: {error.text}") from None
         if found:
             raise _Stays("in_use", f"{found[0]['kind']} {found[0]['name']} ({found[0]['key']}) points to it")
-        if self._survey_unreadable:
-            raise _Stays("unreadable", f"what {self._survey_unreadable[0]} points to cannot be read")
+        if self._users.unreadable:
+            raise _Stays("unreadable", f"what {self._users.unreadable[0]} points to cannot be read")
 
     def _take_computes(self, listed: list[Json]) -> None:
         self._computes = {}
@@ -252,19 +247,6 @@ class Sweep:
             self._hosts[str(compute["id"])] = str(compute.get("host") or "")
         self._running = {str(item.get("branch_id")) for item in listed if item.get("current_state") == "active"}
         self._computes_age = Deadline(FRESH_SECONDS)
-
-    def _read_coolify(self, item: Item) -> None:
-        if self._survey_age is not None and not self._survey_age.passed:
-            return
-        accepted = set(self.task.params.get("accept_unreadable") or ())
-        try:
-            client = coolify_client_for(self.task)
-            self._survey = survey(client, self.task.progress)
-            hidden = unknown_references(self._survey, lists_shared=client.version.lists_shared)
-        except RewindError as error:
-            raise _Stays("unreadable", f"it has a compute, and who uses it cannot be read: {error.text}") from None
-        self._survey_unreadable = unreadable(self._survey.unreadable + hidden, accepted)
-        self._survey_age = Deadline(SURVEY_SECONDS)
 
     # All of them
 

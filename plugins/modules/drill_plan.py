@@ -53,6 +53,13 @@ options:
     type: list
     elements: dict
     default: []
+  starting:
+    description:
+      - What would start on a copy of the database, as RV(rewind.database.postgres_check#module:checks) - the checks
+        C(subscriptions), C(extensions) and C(jobs), each with one row of C(names).
+      - Empty where the database could not be asked; leave it out where it was not asked yet.
+    type: list
+    elements: dict
   other_targets:
     description:
       - The targets of the inventory that share the project or the application - C(target), C(environment),
@@ -87,7 +94,8 @@ options:
         type: str
         default: DATABASE_URL
       mode:
-        description: What to restore, a backup or an instant. By default what the last drill did not.
+        description: What to restore, a backup or an instant. By default what the last drill did not, or the same again
+          where that one failed.
         type: str
         choices: [backup, pitr]
       accept_unseen:
@@ -188,6 +196,7 @@ SPEC = Spec(
         "branches": {"type": "list", "elements": "dict", "required": True},
         "application": {"type": "dict", "required": True},
         **{name: {"type": "list", "elements": "dict", "default": []} for name in _LISTS},
+        "starting": {"type": "list", "elements": "dict"},
         "request": {
             "type": "dict",
             "required": True,

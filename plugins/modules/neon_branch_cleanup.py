@@ -16,8 +16,8 @@ description:
   - Each branch is read again right before its deletion. One that is default or protected by now, that was renamed,
     restored or given a compute, whose compute runs, or that an application points to by now, is left as it is and
     returned in RV(kept). So is one that Neon does not delete, such as one that has got a child.
-  - Before a branch with a compute is deleted the env rows of Coolify are read again. As long as some of them cannot be
-    read, such a branch stays.
+  - Before a branch with a compute is deleted the env rows of Coolify, and of O(other_coolifies), are read again. As
+    long as some of them cannot be read, such a branch stays.
   - A child that is being detached from its parent is waited for.
   - Then deletes the snapshots. One that was renamed or given another expiry meanwhile stays.
   - Each deletion is noted in the catalogue right after Neon has accepted it.
@@ -89,6 +89,20 @@ options:
     type: list
     elements: str
     default: []
+  other_coolifies:
+    description:
+      - Where else applications may point to a branch - every other Coolify, and every other token of the same one, for
+        what one team's token sees is not what another's sees.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      coolify_api_url:
+        description: Its address. By default that of the task.
+        type: str
+      coolify_access_token:
+        description: A token of it. By default that of the task.
+        type: str
   wait:
     description: Whether to wait until the branches have really gone, and for children that are being detached.
     type: bool
@@ -215,6 +229,15 @@ SPEC = Spec(
         "target": {"type": "str", "required": True},
         "run": {"type": "str"},
         "accept_unreadable": {"type": "list", "elements": "str", "default": []},
+        "other_coolifies": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "coolify_api_url": {"type": "str"},
+                "coolify_access_token": {"type": "str", "no_log": True},
+            },
+        },
     },
 ).merge(NEON, COOLIFY, WAIT, JOURNAL)
 

@@ -22,6 +22,13 @@ def _log(playbooks: Playbooks) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
+def _ends(playbooks: Playbooks, target: Target) -> list[str]:
+    """How the journals of the drills end: with their status, or the step in which they were left open."""
+    folder = playbooks.state / "journal" / target.name
+    last = [json.loads(path.read_text().splitlines()[-1]) for path in sorted(folder.glob("*-drill-*.jsonl"))]
+    return [line["data"].get("status") if line["step"] == "run" else line["step"] for line in last]
+
+
 def _left_as_it_was(target: Target, string: str, branches: dict[str, Any], commit: str, text: str) -> None:
     assert target.string() == string, "the application's connection string is the old one"
     assert set(target.branches()) == set(branches), "no branch was left and none is missing"
@@ -57,20 +64,43 @@ def test_a_check_of_a_drill_shows_it_and_sends_nothing_but_get(
     playbooks: Playbooks, control: Control, targets: Targets
 ) -> None:
     target = targets.given()
-    branches, since, log = target.branches(), control.last_request(), _log(playbooks)
+    branches, since, log = set(target.branches()), control.last_request(), _log(playbooks)
     played = playbooks.play("playbooks/drill.yml", "--check", "--diff").ok()
     assert "a drill of" in played.text
     assert without_probes(targets.writes(since)) == []
-    assert (target.branches(), _log(playbooks)) == (branches, log)
+    assert (set(target.branches()), _log(playbooks)) == (branches, log)
 
 
 def test_a_production_target_is_refused_before_anything_is_made(
     playbooks: Playbooks, control: Control, targets: Targets
 ) -> None:
-    """Given rewind_environment: production, the drill says why it is refused and how to go on."""
-    targets.given()
-    since = control.last_request()
+    """Given rewind_environment: production, the drill says why and how to go on; none was held, and none is logged."""
+    target = targets.given()
+    since, log = control.last_request(), _log(playbooks)
     played = playbooks.play("playbooks/drill.yml", rewind_environment="production").failed()
     assert "is a production target" in played.message
     assert "rewind_environment: staging" in played.message
     assert without_probes(targets.writes(since)) == []
+    assert _log(playbooks) == log and _ends(playbooks, target)[-1] == "failed"
+
+
+def test_a_drill_that_can_read_nothing_comes_to_its_end(playbooks: Playbooks, targets: Targets) -> None:
+    """Given a revoked key, the drill fails before there is a plan, and nothing takes it for a killed one."""
+    target = targets.given()
+    log = _log(playbooks)
+    playbooks.play("playbooks/drill.yml", rewind_neon_api_key="napi_revoked0123456789abcdef").failed()
+    assert _log(playbooks) == log and _ends(playbooks, target)[-1] == "failed"
+
+
+def test_an_answer_that_the_restore_asks_for_can_be_given_to_the_drill(
+    playbooks: Playbooks, control: Control, targets: Targets
+) -> None:
+    """Given an application without a health check, the message names the answer, and the drill takes it."""
+    target = targets.given()
+    control.call("PATCH", f"/applications/{target.application}", {"health_check_enabled": False})
+    try:
+        refused = playbooks.play("playbooks/drill.yml", "--check", "--diff").failed()
+        assert "require_health_check=false" in refused.message
+        playbooks.play("playbooks/drill.yml", "--check", "--diff", require_health_check="false").ok()
+    finally:
+        control.call("PATCH", f"/applications/{target.application}", {"health_check_enabled": True})

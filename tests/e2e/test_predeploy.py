@@ -116,15 +116,29 @@ def test_a_backup_is_made_before_an_unknown_change_and_found_again(
     assert without_probes(targets.writes(since)) == [] and len(_backups(target)) == len(before) + 1
 
 
+def _killed(playbooks: Playbooks, target: Target) -> Path:
+    """The journal of a run that was killed after its first line."""
+    folder = playbooks.state / "journal" / target.name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run = "20250101T000000Z-predeploy-0a1b2c"
+    line = {"v": 1, "run": run, "seq": 1, "at": "2025-01-01T00:00:00Z", "step": "run", "phase": "intent", "ids": {}}
+    data = {"verb": "predeploy", "target": target.name, "inputs": {"commit": COMMIT}}
+    path = folder / f"{run}.jsonl"
+    path.write_text(json.dumps({**line, "undo": None, "error": None, "data": data}) + "\n", encoding="utf-8")
+    path.chmod(0o600)
+    return path
+
+
 def test_code_without_a_migration_needs_no_backup(playbooks: Playbooks, target: Target, repository: Path) -> None:
-    """Given a range that changes only code, and no pending migration, then none is made, and an instant is named."""
-    before = _backups(target)
+    """Given a range that changes only code, then none is made, and an instant is named; a killed run is ended."""
+    before, killed = _backups(target), _killed(playbooks, target)
     old = _git(repository, "rev-parse", "HEAD")
     _write(repository / "src" / "app.ts", "console.log(2)")
     new = _commit(repository)
     played = _predeploy(playbooks, commit=new, repository=str(repository), changes=f"{old}..{new}").ok()
     assert "A backup is not needed" in played.text and "-e point_in_time=" in played.text
     assert _backups(target) == before
+    assert json.loads(killed.read_text(encoding="utf-8").splitlines()[-1])["data"]["status"] == "failed"
 
 
 def test_a_pending_migration_asks_for_a_backup(playbooks: Playbooks, target: Target, repository: Path) -> None:

@@ -187,6 +187,18 @@ def test_a_compute_that_was_used_after_the_application_left_keeps_its_branch(zoo
     assert "after the application left it" in row(plan, "restore-used")["reason"]
 
 
+def test_a_backup_that_somebody_has_worked_on_stays_until_its_compute_is_taken_away(zoo: Zoo) -> None:
+    """Given old backups with idle computes, then the one used since stays, and one used for its verification goes."""
+    for name, active in (("backup-used", days_ago(0.02)), ("backup-verified", days_ago(49.98))):
+        compute = endpoint(f"ep-{name}", current_state="idle", last_active=active)
+        zoo.add(name, 50, endpoints=[compute])
+    plan = zoo.plan()
+    assert deleted(plan) == ["backup-verified"] and why(plan, "backup-used") == "compute_active"
+    assert "somebody gave it a compute" in row(plan, "backup-used")["reason"]
+    next(item for item in zoo.branches if item["name"] == "backup-used")["endpoints"] = []
+    assert "backup-used" in deleted(zoo.plan())
+
+
 def test_both_sides_of_a_cutover_stay_while_it_can_be_taken_back(zoo: Zoo) -> None:
     """Given a cutover of three days ago, then what it left and what it preserved stay, and go when it is ten days."""
     old = zoo.add("restore-a", 60, "restore")
@@ -290,6 +302,16 @@ def test_what_dead_runs_left_goes_by_its_annotation_and_an_unfinished_run_keeps_
     assert set(deleted(plan)) == {"preview-1", "test-backup-1", "salvage-base-1"} and why(plan, "preview-1") == "orphan"
     assert why(plan, "drill-1") == why(plan, "restore-1") == "unfinished" and why(plan, "preview-2") == "not_due"
     assert any(f"undo.yml -e target=tracker -e run={drill}" in text for text in plan["warnings"])
+
+
+@pytest.mark.parametrize("verb", ["predeploy", "incident"])
+def test_a_killed_run_that_no_undo_takes_back_holds_no_branch(zoo: Zoo, verb: str) -> None:
+    """Given a branch in the journal of a killed run that made none, then it goes, and nothing advises to undo that."""
+    run = f"20250110T000000Z-{verb}-aaaaaa"
+    steps = {"decided": {"data": {"branch": zoo.add("backup-old", 50)}}}
+    zoo.more["unfinished"] = [{"id": run, "verb": verb, "steps": steps}]
+    plan = zoo.plan()
+    assert deleted(plan) == ["backup-old"] and not any("undo.yml" in text for text in plan["warnings"])
 
 
 def test_the_probe_branch_of_a_killed_search_goes_although_its_run_never_ended(zoo: Zoo) -> None:
@@ -582,6 +604,8 @@ def forbidden(zoo: Zoo, item: Json) -> list[str]:
         "pinned": pins[-1:] == ["pinned"] or (notes.get("keep_until") == "for good" and not pins),
         "active": any(e["current_state"] == "active" for e in item["endpoints"]),
         "active since it left": not scratch and bool(left and used and max(used) > max(left) + timedelta(hours=1)),
+        "a backup in use": notes.get("purpose") in ("backup", "predeploy")
+        and bool(used and not left and max(used) > NOW_AT.fromisoformat(item["created_at"]) + timedelta(hours=1)),
         "unreadable rows": bool(item["endpoints"] and zoo.more["unreadable"]),
         "undo": not scratch and any(item["id"] in (m["from_branch_id"], m["to_branch_id"]) for m in recent),
         "unfinished": bool(run and notes.get("run") == run[0]["id"]),

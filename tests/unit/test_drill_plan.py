@@ -26,6 +26,7 @@ from ansible_collections.rewind.database.tests.unit.tools import call_module
 Json = dict[str, Any]
 RUN, KILLED = "20250113T145930Z-drill-0a1b2c", "20250112T145930Z-drill-3d4e5f"
 RESTORE = "20250112T150000Z-restore-6a7b8c"
+FACTS = ("drills", "unfinished", "starting", "other_targets")
 TEST, RESTORED = "br-test-backup-b1", "br-restored-c1"
 
 
@@ -39,7 +40,7 @@ def options(world: World, **more: Any) -> Json:
             "application": {"application": world.application},
             "consumers": world.consumers,
             "records": world.records,
-            **{name: value for name, value in more.items() if name in ("drills", "unfinished", "other_targets")},
+            **{name: value for name, value in more.items() if name in FACTS},
             "request": {**request, "run": RUN, **more.get("request", {})},
         }
     )
@@ -110,6 +111,51 @@ def test_it_rehearses_what_the_last_one_did_not(last: str | None, asked: str | N
     assert (found["last"] or {}).get("ago") == ("1 day" if last else None)
 
 
+@pytest.mark.parametrize(
+    ("drills", "expected"),
+    [
+        ([("backup", True), ("pitr", False)], "pitr"),
+        ([("pitr", True), ("backup", False), ("backup", False)], "backup"),
+        ([("backup", True), ("unknown", False)], "pitr"),
+    ],
+)
+def test_what_failed_is_rehearsed_again(drills: list[tuple[str, bool]], expected: str) -> None:
+    """Given a drill that failed, or one killed before its mode was known, no kind of restore is left out by that."""
+    records = [{"target": "tracker", "mode": mode, "ok": ok, "at": "2025-01-12T15:00:00Z"} for mode, ok in drills]
+    assert plan(World(), drills=records)["mode"] == expected
+
+
+def answer(name: str, *names: str, ok: bool = True) -> Json:
+    """One check of what would start, as postgres_check answers it."""
+    return {"name": name, "ok": ok, "found": [{"names": list(names) or None}] if ok else None}
+
+
+class TestWhatStarts:
+    def test_on_the_copy_is_named_before_it_is_made(self) -> None:
+        starting = [answer("subscriptions", "orders_in"), answer("extensions", "pg_cron", "pg_partman")]
+        told = plan(World(), starting=[*starting, answer("jobs", "nightly", "job 7")])["warnings"]
+        assert [text for text in told if "Subscriptions" in text and "orders_in" in text]
+        assert [text for text in told if "pg_cron" in text and "nightly, job 7" in text]
+        assert [text for text in told if "pg_partman" in text] and len(told) == 3
+
+    def test_is_nothing_to_tell_of_where_there_is_nothing(self) -> None:
+        """Given no subscription and no pg_cron, whose table cannot be read then, there is nothing to warn of."""
+        starting = [answer("subscriptions"), answer("extensions"), answer("jobs", ok=False)]
+        assert plan(World(), starting=starting)["warnings"] == []
+
+    @pytest.mark.parametrize(
+        ("starting", "unknown"),
+        [
+            ([], "subscriptions and scheduled jobs"),
+            ([answer("subscriptions"), answer("extensions", "pg_cron"), answer("jobs", ok=False)], "scheduled jobs"),
+        ],
+    )
+    def test_may_be_unknown(self, starting: list[Json], unknown: str) -> None:
+        """Given a compute that sleeps, or a table that the role may not read, the plan does not say all is well."""
+        (told,) = plan(World(), starting=starting)["warnings"]
+        assert told.startswith(f"Which {unknown} would start on the copy is unknown")
+
+
 class TestRefused:
     def test_a_production_target(self) -> None:
         assert codes(plan(World(), request={"environment": "production"})) == ["production"]
@@ -142,6 +188,14 @@ class TestRefused:
     def test_a_restore_that_somebody_must_finish_first(self) -> None:
         run = {"id": RESTORE, "verb": "restore", "status": "running", "inputs": {}}
         assert codes(plan(World(), unfinished=[run])) == ["unfinished_run"]
+
+    @pytest.mark.parametrize("verb", ["predeploy", "incident", "cleanup", "salvage", "find_restore_point"])
+    def test_by_no_run_that_cuts_nothing_over_and_that_no_undo_takes_back(self, verb: str) -> None:
+        """Given a killed run that leaves the application as it is, the drill is held, and the run is pointed out."""
+        run = {"id": f"20250112T145930Z-{verb}-3d4e5f", "verb": verb, "status": "running", "inputs": {}}
+        found = plan(World(), unfinished=[run])
+        assert found["problems"] == []
+        assert [text for text in found["warnings"] if run["id"] in text and "left as it is" in text]
 
 
 def test_a_production_target_on_another_branch_is_a_warning_only() -> None:

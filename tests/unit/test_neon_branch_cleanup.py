@@ -162,6 +162,21 @@ def test_before_a_branch_with_a_compute_goes_coolify_is_asked_once_more(script: 
     assert [entry["name"] for entry in result["deleted"]] == ["backup-0"]
 
 
+def test_every_coolify_is_asked_once_more_and_not_only_the_tasks_own(script: Script, tmp_path: Path) -> None:
+    """Given another Coolify whose application points to it by now, then it stays; so it does while that one is mute."""
+    mine, other = endpoint("ep-1", OLD), [{"coolify_access_token": "2|other-team-0123456789abcdef"}]
+    expect_computes(script, mine)
+    coolify(script, "postgresql://u:p@elsewhere.example/d")
+    coolify(script, f"postgresql://u:p@{mine['host']}/d")
+    asked = item(endpoint_ids=["ep-1"])
+    assert stayed(clean(tmp_path, asked, other_coolifies=other)) == [("backup-1", "in_use")]
+    expect_computes(script, mine)
+    coolify(script, "postgresql://u:p@elsewhere.example/d")
+    script.expect("GET", "/applications", {"message": "Unauthenticated."}, status=401)
+    assert stayed(clean(tmp_path, asked, other_coolifies=other)) == [("backup-1", "unreadable")]
+    assert script.writes() == []
+
+
 def test_while_a_row_cannot_be_read_a_branch_with_a_compute_stays(script: Script, tmp_path: Path) -> None:
     """Given a locked row, or no Coolify that answers, then it is not known who uses the compute."""
     expect_computes(script, endpoint("ep-1", OLD))

@@ -386,6 +386,11 @@ class TestTrial:
     def test_what_is_refused(self, changed: Json, code: str) -> None:
         assert codes(plan(with_backup(), branch=NAME, trial={**STAGING, **changed})) == [code]
 
+    @pytest.mark.parametrize("verb", ["backup", "predeploy", "incident", "cleanup", "salvage", "find_restore_point"])
+    def test_a_killed_run_that_cut_nothing_over_stands_in_no_ones_way(self, verb: str) -> None:
+        killed = {"id": f"20250113T140000Z-{verb}-0a1b2c", "verb": verb}
+        assert plan(with_backup(), branch=NAME, trial={**STAGING, "unfinished": [killed]})["problems"] == []
+
     def test_one_that_is_on_the_primary_itself(self) -> None:
         world = with_backup()
         world.consumers = [

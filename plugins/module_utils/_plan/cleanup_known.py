@@ -22,7 +22,7 @@ _OF_REPLACED = ("made", "purpose", "target", "run", "keep", "keep_until", "reaso
 # How a branch is called whose place was taken. One that has another name by now was given it by a person.
 _REPLACED = ("rollback-", "undone-")
 # Killed runs of these verbs leave nothing that another run has to find again.
-_HOLD_NOTHING = frozenset({"cleanup", "backup", "find_restore_point", "salvage"})
+_HOLD_NOTHING = frozenset({"cleanup", "backup", "predeploy", "find_restore_point", "salvage", "incident"})
 
 
 @dataclass

@@ -156,19 +156,26 @@ def _computes(item: Known, situation: Situation) -> list[Hold]:
     found = []
     if any(compute.get("current_state") == "active" for compute in item.computes):
         found.append(Hold("compute_active", "a compute of it is running: somebody may be connected"))
-    elif item.kind not in SCRATCH and item.left and item.last_active and item.last_active > item.left + _LEAVING:
-        found.append(
-            Hold(
-                "compute_active",
-                f"its compute was used at {rfc3339(item.last_active)}, after the application left it; if nobody needs"
-                " it, delete the compute",
-            )
-        )
+    elif (what := _used_since(item)) is not None:
+        found.append(Hold("compute_active", f"{what}; if nobody needs it, delete the compute"))
     if situation.unreadable:
         found.append(
             Hold("unreadable", f"it has a compute, and what {situation.unreadable[0]} points to cannot be read")
         )
     return found
+
+
+def _used_since(item: Known) -> str | None:
+    """How somebody has worked on it by hand since it left use, where anybody has (rule 24)."""
+    if item.kind in SCRATCH or item.last_active is None:
+        return None
+    if item.left is not None:
+        used = item.last_active > item.left + _LEAVING
+        return f"its compute was used at {rfc3339(item.last_active)}, after the application left it" if used else None
+    # What verifies a backup takes its compute away again: one that is there was added by somebody.
+    if item.kind in BACKUPS and item.created is not None and item.last_active > item.created + _LEAVING:
+        return f"somebody gave it a compute, which was used at {rfc3339(item.last_active)}"
+    return None
 
 
 def due(item: Known, wanted: Wanted) -> datetime | None:

@@ -9,15 +9,17 @@ counts as shared.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from .._time import branch_name, duration, rfc3339
+from . import drill_starting
 from .instants import instant_or_none
 from .lineage import deletion_order
 from .parts import primary_part
 from .primary import Primary, find_primary, in_use, locate, report_duplicates
 from .request import Facts, Findings, Request, read_facts, read_request
+from .runs import CUTS_OVER
 from .strategies import slots
 
 MODES = ("backup", "pitr")
@@ -42,11 +44,13 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
     _check_unfinished(facts, {item["run"] for item in left}, findings)
     if not given.get("ending"):
         _check_slots(facts, sum(len(item["branches"]) for item in left), findings)
+    for text in drill_starting.warnings(params.get("starting")):
+        findings.warn(text)
     return {
         "target": request.target,
         "environment": request.environment,
         "now": rfc3339(request.now),
-        "mode": _mode(given.get("mode"), last),
+        "mode": _mode(given.get("mode"), drills),
         "last": _public(last, request),
         "name": branch_name("test-backup", request.started.replace(microsecond=0)),
         "instant": rfc3339(request.started),
@@ -58,11 +62,15 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _mode(asked: Any, last: Mapping[str, Any] | None) -> str:
-    """What was asked for, else what the last drill did not do."""
+def _mode(asked: Any, drills: Sequence[Mapping[str, Any]]) -> str:
+    """What was asked for, else what the last drill did not do; what failed is rehearsed again."""
     if asked in MODES:
         return str(asked)
-    return "pitr" if last is not None and last.get("mode") == "backup" else "backup"
+    for drill in reversed(drills):
+        mode = str(drill.get("mode"))
+        if mode in MODES:
+            return mode if drill.get("ok") is False else next(other for other in MODES if other != mode)
+    return MODES[0]
 
 
 def _public(last: Mapping[str, Any] | None, request: Request) -> dict[str, Any] | None:
@@ -141,9 +149,12 @@ def _check_database(
 
 def _check_unfinished(facts: Facts, drills: set[str], findings: Findings) -> None:
     for run in facts.unfinished:
-        run_id, verb = str(run.get("id") or run.get("run")), str(run.get("verb"))
+        run_id, verb = str(run.get("id") or run.get("run")), str(run.get("verb") or "restore")
         told = str((run.get("inputs") or {}).get("drill") or "")
         if run_id in drills or told in drills or verb == "backup":
+            continue
+        if verb not in CUTS_OVER:
+            findings.warn(f"The run {run_id} ({verb}) of this target never finished; it is left as it is.")
             continue
         findings.problem(
             "unfinished_run",

@@ -12,10 +12,9 @@ from .promote_names import Subject
 from .promote_text import no_root
 from .promote_wanted import Asked
 from .request import Facts, Findings, Request
+from .runs import CUTS_OVER
 from .shape import build as build_restore
 
-# Runs of these verbs leave the application, or the names of branches, between two states.
-_CUTS_OVER = frozenset({"restore", "promote", "undo", "drill"})
 # Why the road of snapshots is closed for good, and not only for now.
 _NO_ROOT = frozenset({"not_root", "source_not_root"})
 
@@ -41,7 +40,7 @@ def own_cutover(request: Request, subject: Subject) -> str | None:
 def check_unfinished(request: Request, facts: Facts, inner_id: str | None, findings: Findings) -> None:
     for run in facts.unfinished:
         named, verb = run_id(run), str(run.get("verb") or "restore")
-        if named in (request.run, inner_id) or verb not in _CUTS_OVER:
+        if named in (request.run, inner_id) or verb not in CUTS_OVER:
             continue
         findings.problem(
             "run_stuck" if run.get("status") == "stuck" else "unfinished_run",

@@ -12,6 +12,7 @@ from typing import Any
 from .drill import deletions
 from .primary import Primary, locate
 from .request import Facts, Findings, Request
+from .runs import CUTS_OVER
 from .strategies import slots
 
 
@@ -78,7 +79,7 @@ def _left(given: Mapping[str, Any], request: Request, facts: Facts, findings: Fi
         run_id = str(run.get("id") or run.get("run"))
         if (run.get("inputs") or {}).get("drill") == request.run and request.run:
             left += [run_id] if run_id not in left else []
-        elif run.get("verb") != "backup":
+        elif str(run.get("verb") or "restore") in CUTS_OVER:
             findings.problem(
                 "trial_unfinished",
                 f"The run {run_id} ({run.get('verb')}) of {name} never finished.",

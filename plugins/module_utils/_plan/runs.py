@@ -19,7 +19,7 @@ from .request import SAME_INPUTS, Facts, Findings, Request, describe
 from .source import SAME_EVENT, Source
 
 # Verbs whose unfinished run leaves the application between two states; a killed backup leaves at most a branch.
-_CUTS_OVER = frozenset({"restore", "promote", "drill", "undo"})
+CUTS_OVER = frozenset({"restore", "promote", "drill", "undo"})
 _SAME_INSTANT = timedelta(milliseconds=1)
 
 
@@ -45,7 +45,7 @@ def find_resumed(request: Request, facts: Facts, findings: Findings) -> Resumed 
                 f"The run {run_id} of this target is stuck: it could neither finish nor revert.",
                 f"Read its report, then take it back: ansible-playbook playbooks/undo.yml -e run={run_id}",
             )
-        elif verb not in _CUTS_OVER or (verb == "drill" and not _serves_drill(facts, run_id)):
+        elif verb not in CUTS_OVER or (verb == "drill" and not _serves_drill(facts, run_id)):
             findings.warn(f"The run {run_id} ({verb}) of this target never finished; it is left as it is.")
         elif verb == "restore" and found is None and _same_inputs(request, run.get("inputs") or {}):
             found = Resumed(run_id, _resolved(run))
