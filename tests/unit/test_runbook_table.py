@@ -105,6 +105,7 @@ def test_the_readme_has_the_headings_and_the_checklists() -> None:
     table = (CLONE / "README.md").read_text(encoding="utf-8").partition("## The runbook, line by line")[2]
     shown = [tuple(line.strip("| ").split(" | ")) for line in table.splitlines() if line.startswith("| ")][1:]
     assert shown == [(said, in_readme(runs)) for said, runs, _ in ROWS if said.startswith(("**", "[ ]"))]
+    assert [said.strip("*") for said, _ in shown if said.startswith("**")] == list(HEADINGS)
 
 
 def in_readme(runs: str) -> str:
