@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.rewind.database.tests.unit.stubbed_roles import StubbedRoles, show
+from ansible_collections.rewind.database.tests.unit.stubbed_roles import Story, StubbedRoles, failure
 
 Json = dict[str, Any]
 APP, MAIN, NEW, PROJECT = "n1kz0hg8q4w2e6r8t0y2u4i6", "br-main-root-a1", "br-new-b2", "late-frost-12345678"
-UNHEALTHY = {"error": {"code": "unhealthy"}, "failed": True, "msg": "watch application: it is not healthy"}
 WRITTEN = {"comparison": {"equal": False, "hashes_compared": True, "summary": ["Quest: 1 row more"]}}
-UNTOUCHED = {"comparison": {"equal": True, "hashes_compared": True, "summary": []}}
 
 
 @pytest.fixture
@@ -60,183 +58,165 @@ def run(strategy: str, steps: Json, status: str = "running", **more: Any) -> Jso
 HELD_IN_PLACE = {"unprotect": step(undo={"protected": True}), "restore": step()}
 
 
-@pytest.mark.parametrize(
-    ("steps", "status", "protects"),
-    [
-        (HELD_IN_PLACE, "running", True),
-        ({**HELD_IN_PLACE, "undo_unprotect": step()}, "running", True),
-        (HELD_IN_PLACE, "done", False),
-        ({"restore": step()}, "running", False),
-    ],
-    ids=["unprotected for the restore", "unprotected for its undo", "ended long ago", "never unprotected"],
-)
-def test_a_held_run_protects_a_primary_again_that_it_had_unprotected(
-    roles: StubbedRoles, steps: Json, status: str, protects: bool
-) -> None:
-    """Given a run that holds between taking the protection away and giving it back, then it gives it back (rule 9)."""
-    played = roles.play("cutover", "hold", run("in_place", steps, status, __cutover_written=WRITTEN))
-    assert played.code == 2 and "the application has written to the restored data since" in played.output
-    found = roles.called("neon_branch", branch_id=MAIN, protected=True)
-    assert bool(found) is protects
-    assert all(item["journal"]["step"] == "protect" for item in found)
+def test_a_held_run_protects_a_primary_again_that_it_had_unprotected(roles: StubbedRoles) -> None:
+    """Given a run that holds between taking the protection away and giving it back, then it gives it back (rule 9).
+
+    Where Neon refuses that the run holds all the same, and says what a person has to do.
+    """
+    held = run("in_place", HELD_IN_PLACE, __cutover_written=WRITTEN)
+    stories = {
+        "unprotected for the restore": Story(held),
+        "unprotected for its undo": Story(run("in_place", {"undo_unprotect": step()}, __cutover_written=WRITTEN)),
+        "ended long ago": Story(run("in_place", HELD_IN_PLACE, "done", __cutover_written=WRITTEN)),
+        "never unprotected": Story(run("in_place", {"restore": step()}, __cutover_written=WRITTEN)),
+        "refused": Story(held, {"neon_branch protect": failure("not_accepted", "update branch main: no slot")}),
+    }
+    told = roles.tell("cutover", "hold", stories)
+    for story in told.values():
+        assert "the application has written to the restored data since" in story.message
+        assert "accept_loss=true" in story.message
+    protects = {name: len(story.called("neon_branch", branch_id=MAIN, protected=True)) for name, story in told.items()}
+    assert list(protects.values()) == [1, 1, 0, 0, 1]
+    assert "THE BRANCH main IS NOT PROTECTED (update branch main: no slot)" in told["refused"].message
+    assert "NOT PROTECTED" not in told["unprotected for the restore"].message
 
 
-def test_a_held_run_that_cannot_protect_the_primary_says_so(roles: StubbedRoles) -> None:
-    """Given a Neon that refuses it, then the run holds all the same, and the text says what a person has to do."""
-    roles.fail("neon_branch protect", "not_accepted", "update branch main: no slot for it")
-    played = roles.play("cutover", "hold", run("in_place", HELD_IN_PLACE, __cutover_written=WRITTEN))
-    said = " ".join(played.output.split())
-    assert "THE BRANCH main IS NOT PROTECTED (update branch main: no slot for it)" in said
-    assert "accept_loss=true" in said
-
-
-@pytest.mark.parametrize(("deployed", "follows"), [(None, "HEAD"), ("abc1234", "abc1234")])
-def test_a_held_repoint_lets_go_of_the_commit_and_names_the_pause(
-    roles: StubbedRoles, deployed: str | None, follows: str
-) -> None:
-    """Given a repoint that holds, then the application follows what it did or what was asked for, and the rest is said."""
+def test_a_held_run_says_why_and_what_it_leaves(roles: StubbedRoles) -> None:
+    """Given a repoint that holds, then the application follows what it did or was asked to, and the rest is said."""
     steps = {"pause_auto_deploy": step(), "deploy": step("failed", undo={"git_commit_sha": "HEAD"})}
-    told = run("repoint", steps, __cutover_written=WRITTEN)
-    told["cutover_plan"]["code"]["deploy_commit"] = deployed
-    played = roles.play("cutover", "hold", told)
-    assert [item["git_commit_sha"] for item in roles.called("coolify_application")] == [follows]
-    assert "switch Auto Deploy on in Coolify" in " ".join(played.output.split())
-
-
-def test_a_run_held_because_rows_were_only_counted_says_that(roles: StubbedRoles) -> None:
-    """Given equal counts and no hashes, then the text claims neither a write nor sessions that would not end."""
+    pinned = run("repoint", steps, __cutover_written=WRITTEN)
+    pinned["cutover_plan"]["code"]["deploy_commit"] = "abc1234"
     counted = {"comparison": {"equal": True, "hashes_compared": False, "summary": []}}
-    told = run("repoint", {"deploy": step()}, __cutover_written=counted)
-    said = " ".join(roles.play("cutover", "hold", told).output.split())
-    assert "tables were counted, not hashed, so a changed row would not show" in said
-    assert "could not be stopped" not in said
+    stories = {
+        "same commit": Story(run("repoint", steps, __cutover_written=WRITTEN)),
+        "deploy_commit": Story(pinned),
+        "only counted": Story(run("repoint", {"deploy": step()}, __cutover_written=counted)),
+    }
+    told = roles.tell("cutover", "hold", stories)
+    follows = {name: [item["git_commit_sha"] for item in told[name].called("coolify_application")] for name in told}
+    assert follows == {"same commit": ["HEAD"], "deploy_commit": ["abc1234"], "only counted": []}
+    paused = {name: "switch Auto Deploy on in Coolify" in story.message for name, story in told.items()}
+    assert paused == {"same commit": True, "deploy_commit": True, "only counted": False}
+    assert "tables were counted, not hashed, so a changed row would not show" in told["only counted"].message
+    assert "could not be stopped" not in told["only counted"].message
 
 
 def test_only_a_deployment_that_was_not_taken_counts_as_never_served(roles: StubbedRoles) -> None:
     """Given an error that may also come from a look at what serves already, then it is looked for writes (rule 19)."""
     never = {"deployment_failed", "deployment_cancelled", "not_queued"}
     codes = [*never, "unauthorized", "forbidden", "not_found", "unreachable", "deployment_vanished", "unhealthy"]
-    expression = "__cutover_swapped"
-    shown = tuple(
-        {
-            **show(code, expression),
-            "vars": run("repoint", {"deploy": step("failed", error={"code": code})}, __cutover_undo_branches={}),
-        }
+    stories = {
+        code: Story(run("repoint", {"deploy": step("failed", error={"code": code})}, __cutover_undo_branches={}))
         for code in codes
-    )
-    played = roles.play("cutover", "forget", run("repoint", {}), shown)
-    assert {code: str(played.results[code]["msg"]) for code in codes} == {code: str(code not in never) for code in codes}
+    }
+    told = roles.tell("cutover", "lift_restored", stories, swapped="__cutover_swapped")
+    assert {code: story.shown["swapped"] for code, story in told.items()} == {code: code not in never for code in codes}
 
 
 WHOLE = {
     "neon_branch_info": {"branches": [{"id": MAIN, "name": "main"}, {"id": NEW, "name": "r", "parent_lsn": "0/1"}]},
+    "neon_project_info": {"project": {"window_start": "2025-01-01T00:00:00Z"}},
+    "neon_branch_restore": {"branch": {"id": MAIN}, "preserved_branch": {"id": "br-kept"}},
+    "neon_snapshot": {"branch": {"id": NEW, "default": True}},
     "coolify_application_env": {"written_at": "2025-01-13T15:01:00Z"},
-    "coolify_application_info": {"application": {"uuid": APP}},
 }
 LEFT = {"user": "operator", "pid": 41, "application_name": "psql", "client_addr": None, "reason": "must be a superuser"}
 
 
-@pytest.mark.parametrize(
-    ("fence", "said"),
-    [
-        ({"sessions_left": [LEFT]}, ["operator (process 41, psql from this server: must be a superuser)"]),
-        ({"prepared_transactions": 2}, ["2 prepared transactions could still be committed", "pg_prepared_xacts"]),
-        ({"sessions_left": [LEFT], "prepared_transactions": 1}, ["must be a superuser", "1 prepared transactions"]),
-        ({}, []),
-    ],
-    ids=["a session", "a prepared transaction", "both", "neither"],
-)
-def test_a_fence_that_leaves_a_writer_stops_the_cutover(roles: StubbedRoles, fence: Json, said: list[str]) -> None:
-    """Given what may still write on the old primary, then no row is moved, and it is named with what to do (rule 16)."""
-    left = {"sessions_left": [], "prepared_transactions": 0, "proven_refused": True, **fence}
-    roles.answers = {**WHOLE, "postgres_fence": {"fence": left}}
-    played = roles.play("cutover", "repoint", run("repoint", {}))
-    text = " ".join(played.output.split())
-    assert [words for words in said if words not in text] == []
-    assert bool(roles.called("coolify_application_env")) is not bool(said), text
-    assert (played.code == 0) is not bool(said), text
+def test_a_fence_that_leaves_a_writer_stops_the_cutover(roles: StubbedRoles) -> None:
+    """Given what may still write on the old primary, no row is moved, and it is named with what to do (rule 16)."""
+    fences: dict[str, Json] = {
+        "a session": {"sessions_left": [LEFT]},
+        "a prepared transaction": {"prepared_transactions": 2},
+        "both": {"sessions_left": [LEFT, {**LEFT, "pid": 42}], "prepared_transactions": 1},
+        "neither": {},
+    }
+    clean = {"sessions_left": [], "prepared_transactions": 0}
+    stories = {
+        name: Story(run("repoint", {}), {**WHOLE, "postgres_fence": {"fence": {**clean, **fence}}})
+        for name, fence in fences.items()
+    }
+    told = roles.tell("cutover", "repoint", stories)
+    assert [name for name, story in told.items() if story.called("coolify_application_env")] == ["neither"]
+    assert told["neither"].message == ""
+    one, other = "operator (process 41, psql from this server: must be a superuser)", "(process 42, psql"
+    assert f"{one}. End them" in told["a session"].message and "prepared" not in told["a session"].message
+    assert "2 prepared transactions could still be committed" in told["a prepared transaction"].message
+    assert "pg_prepared_xacts" in told["a prepared transaction"].message
+    assert f"{one}, operator {other}" in told["both"].message and "1 prepared transactions" in told["both"].message
 
 
 @pytest.mark.parametrize(
-    ("strategy", "module"),
-    [
-        ("repoint", "coolify_application_env"),
-        ("in_place", "neon_branch_restore"),
-        ("snapshot", "neon_snapshot"),
-    ],
+    ("strategy", "decisive"),
+    [("repoint", "coolify_application_env"), ("in_place", "neon_branch_restore"), ("snapshot", "neon_snapshot")],
 )
-def test_past_the_deadline_nothing_is_begun(roles: StubbedRoles, strategy: str, module: str) -> None:
+def test_past_the_deadline_nothing_is_begun(roles: StubbedRoles, strategy: str, decisive: str) -> None:
     """Given a deadline that has passed before the decisive step, then that step is not begun."""
-    roles.answers = {
-        **WHOLE,
-        "neon_project_info": {"project": {"window_start": "2025-01-01T00:00:00Z"}},
-        "neon_branch_restore": {"branch": {"id": MAIN}, "preserved_branch": {"id": "br-kept"}},
-        "neon_snapshot": {"branch": {"id": NEW, "default": True}},
+    made = plan(
+        strategy,
+        restore_point={"epoch": time.time() - 60},
+        source={"is_primary": True, "branch_id": MAIN},
+        unprotect={"needed": True},
+        undo={"possible_until": "2025-01-20T00:00:00Z"},
+    )
+    made["names"]["root"] = "snapshot-20250113-142500"
+    made["primary"]["default"] = True
+    stories = {
+        name: Story(
+            run(strategy, {}, cutover_plan=made, __cutover_began={"epoch": time.time() - ago, "run": {}}), WHOLE
+        )
+        for name, ago in (("late", 1000), ("in time", 0))
     }
-    for late in (True, False):
-        began = time.time() - (1000 if late else 0)
-        told = run(strategy, {}, __cutover_began={"epoch": began, "run": {}})
-        told["cutover_plan"] |= {
-            "restore_point": {"epoch": time.time() - 60},
-            "source": {"is_primary": True, "branch_id": MAIN},
-            "unprotect": {"needed": False},
-            "undo": {"possible_until": "2025-01-20T00:00:00Z"},
-        }
-        told["cutover_plan"]["names"]["root"] = "snapshot-20250113-142500"
-        told["cutover_plan"]["primary"]["default"] = True
-        played = roles.play("cutover", strategy, told)
-        assert bool(roles.called(module)) is not late, played.output
-        assert ("The deadline of 900 s has passed" in " ".join(played.output.split())) is late
+    told = roles.tell("cutover", strategy, stories)
+    assert told["late"].called(decisive) == [] and told["in time"].called(decisive)
+    assert "The deadline of 900 s has passed" in told["late"].message and told["in time"].message == ""
+    waits = [args["wait_timeout"] for args in told["in time"].called("neon_branch")]
+    assert all(890 < float(wait) <= 900 for wait in waits) and (strategy != "in_place" or len(waits) == 3)
 
 
-@pytest.mark.parametrize(
-    ("watched", "restarts", "code"),
-    [
-        ({}, 0, 0),
-        (UNHEALTHY, 1, 0),
-        ({**UNHEALTHY, "error": {"code": "timeout"}}, 0, 2),
-        ({**UNHEALTHY, "error": {"code": "unauthorized"}}, 0, 2),
-    ],
-    ids=["healthy", "unhealthy", "no time left", "no answer"],
-)
-def test_without_a_deployment_health_is_watched_and_one_restart_is_tried(
-    roles: StubbedRoles, watched: Json, restarts: int, code: int
-) -> None:
-    """Given a restore in place, then its application's health is watched; only where it is bad a restart may mend it."""
-    roles.answers = {
-        "coolify_deployment": watched,
+def test_without_a_deployment_health_is_watched_and_one_restart_is_tried(roles: StubbedRoles) -> None:
+    """Given a restore in place, then its application's health is watched; only where it is bad a restart may mend it.
+
+    One that was restarted already, because it had not connected, is not restarted again.
+    """
+    verified = {"schema_hash": "aa", "migration": {}}
+    restored = run("in_place", {}, cutover_verified=verified, cutover_soak_seconds=90)
+    answers = {
         "coolify_deployment restart": {"changed": True, "deployment": {}},
-        "postgres_manifest": {"manifest": {"schema_hash": "aa", "migration": {}}},
-        "postgres_check": {"passed": True},
+        "postgres_manifest": {"manifest": verified},
+        "postgres_check": {"passed": True, "failed_checks": []},
     }
-    told = run("in_place", {}, cutover_verified={"schema_hash": "aa", "migration": {}}, cutover_soak_seconds=90)
-    played = roles.play("cutover", "soak", told)
-    assert played.code == code, played.output
-    assert [item["soak"] for item in roles.called("coolify_deployment", action="watch")] == ["90"] or watched
-    assert len(roles.called("coolify_deployment", action="restart")) == restarts
-    assert len(roles.called("postgres_check")) == restarts, "the application may have migrated when it started"
+    watched = {
+        "healthy": {},
+        "unhealthy": failure("unhealthy"),
+        "no time left": failure("timeout"),
+        "no answer": failure("unauthorized"),
+    }
+    stories = {name: Story(restored, {**answers, "coolify_deployment": watch}) for name, watch in watched.items()}
+    again = {**restored, "__cutover_restarted": {"deployment": {}}}
+    stories["again"] = Story(again, {**answers, "coolify_deployment": failure("unhealthy")})
+    told = roles.tell("cutover", "soak", stories)
+    assert told["unhealthy"].message == ""
+    assert [name for name, story in told.items() if story.message] == ["no time left", "no answer", "again"]
+    assert [name for name, story in told.items() if story.called("coolify_deployment", action="restart")] == [
+        "unhealthy"
+    ]
+    assert told["unhealthy"].called("postgres_check"), "the application may have migrated when it started"
+    assert not told["healthy"].called("postgres_check")
+    assert [args["soak"] for args in told["healthy"].called("coolify_deployment", action="watch")] == [90]
 
 
-def test_an_unhealthy_application_is_restarted_only_once(roles: StubbedRoles) -> None:
-    """Given one that was restarted because it had not connected, and is unhealthy, then it is not restarted again."""
-    roles.answers = {"coolify_deployment": UNHEALTHY}
-    told = run("in_place", {}, __cutover_restarted={"deployment": {}})
-    assert roles.play("cutover", "soak", told).code == 2
-    assert roles.called("coolify_deployment", action="restart") == []
-
-
-@pytest.mark.parametrize(
-    ("found", "answered", "said"),
-    [
-        ({"direct": {"error": "disabled"}, "pooled": {"error": "disabled"}}, True, None),
-        ({"direct": {"error": "disabled"}, "pooled": {}}, True, "still takes connections"),
-        ({"direct": {"error": "no route"}, "pooled": {"error": "no route"}}, False, "could not be tried"),
-    ],
-)
-def test_only_an_answer_is_a_refusal(roles: StubbedRoles, found: Json, answered: bool, said: str | None) -> None:
+def test_only_an_answer_is_a_refusal(roles: StubbedRoles) -> None:
     """Given an old string that cannot be tried, then the fence is not proven by that (rule 17)."""
-    check = {"found": found, "answered": answered, "expected": {"ways": ["direct", "pooled"]}, "message": "no route"}
-    roles.answers = {"postgres_check": {"checks": [check]}, "run_journal read": {"run": {"steps": {}}}}
-    played = roles.play("cutover", "fence", run("repoint", {}))
-    assert (played.code == 0) is (said is None), played.output
-    assert said is None or said in " ".join(played.output.split())
+    no, yes = {"error": "disabled"}, {"tls": True}
+    tried = {"refused": (no, no, True), "open": (no, yes, True), "unreachable": (no, no, False)}
+    stories = {}
+    for name, (direct, pooled, answered) in tried.items():
+        found = {"direct": direct, "pooled": pooled}
+        check = {"found": found, "answered": answered, "expected": {"ways": list(found)}, "message": "no route to host"}
+        answers = {"postgres_check": {"checks": [check]}, "run_journal read": {"run": {"steps": {}}}}
+        stories[name] = Story(run("repoint", {}), answers)
+    told = roles.tell("cutover", "fence", stories)
+    assert told["refused"].message == ""
+    assert "still takes connections" in told["open"].message
+    assert "could not be tried: no route to host" in told["unreachable"].message
