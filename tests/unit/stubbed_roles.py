@@ -56,7 +56,7 @@ class Story:
     """
 
     variables: Mapping[str, Any]
-    answers: Mapping[str, Json] = field(default_factory=dict)
+    answers: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass

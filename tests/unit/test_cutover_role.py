@@ -181,7 +181,7 @@ def test_without_a_deployment_health_is_watched_and_one_restart_is_tried(roles: 
     """
     verified = {"schema_hash": "aa", "migration": {}}
     restored = run("in_place", {}, cutover_verified=verified, cutover_soak_seconds=90)
-    answers = {
+    answers: Json = {
         "coolify_deployment restart": {"changed": True, "deployment": {}},
         "postgres_manifest": {"manifest": verified},
         "postgres_check": {"passed": True, "failed_checks": []},

@@ -32,6 +32,7 @@ def world(**more: Any) -> Json:
         "restore_environment": "production",
         "restore_confirm": "tracker",
         "restore_neon_project_id": "late-frost-12345678",
+        "restore_neon_database": "tracker",
         "restore_coolify_application": "n1kz0hg8q4w2e6r8t0y2u4i6",
         "restore_point_in_time": "2025-01-13T14:25:00Z",
         "__restore_journal": JOURNAL,
