@@ -36,8 +36,9 @@ options:
     description:
       - What to do. V(deploy) and V(restart) differ only with O(commit=configured).
       - V(rollback) needs O(commit). V(start) does nothing when the application runs, V(stop) when it is stopped.
+      - V(watch) changes nothing and deploys nothing. It only waits until the health of what runs was good for O(soak).
     type: str
-    choices: [deploy, restart, rollback, start, stop]
+    choices: [deploy, restart, rollback, start, stop, watch]
     default: deploy
   commit:
     description:
@@ -75,8 +76,9 @@ options:
     default: 3
   unhealthy_grace:
     description:
-      - Seconds after the deployment during which C(running:unhealthy) is waited out. Coolify shows that after every
-        good rolling update, until it looks at the container again after up to 60 seconds.
+      - Seconds after the deployment, or with O(action=watch) after the first look, during which C(running:unhealthy) is
+        waited out. Coolify shows that after every good rolling update, until it looks at the container again after up
+        to 60 seconds.
     type: float
     default: 90.0
   health_url:
@@ -123,7 +125,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 deployment:
-  description: The deployment, or null where none was needed (O(action=stop)).
+  description: The deployment, or null where none was needed (O(action=stop), O(action=watch)).
   returned: success
   type: dict
   contains:
@@ -243,7 +245,7 @@ SPEC = COOLIFY.merge(
             "application": {"type": "str", "required": True},
             "action": {
                 "type": "str",
-                "choices": ["deploy", "restart", "rollback", "start", "stop"],
+                "choices": ["deploy", "restart", "rollback", "start", "stop", "watch"],
                 "default": "deploy",
             },
             "commit": {"type": "str", "default": "running"},

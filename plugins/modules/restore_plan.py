@@ -201,6 +201,12 @@ options:
         description: Refuse writes on the old primary before the application is moved.
         type: bool
         default: true
+      hash:
+        description:
+          - Whether the content of tables is compared, and not only how many rows they have. Without it nothing tells
+            whether an application has changed a row after the cutover, so that nothing is taken back by itself then.
+        type: bool
+        default: true
       again:
         description: Restore again although the same restore point was restored and proven before.
         type: bool
@@ -505,6 +511,7 @@ _REQUEST: dict[str, dict[str, Any]] = {
     "allow_unprotect": {"type": "bool", "default": False},
     "require_health_check": {"type": "bool", "default": True},
     "fence_writes_before_cutover": {"type": "bool", "default": True},
+    "hash": {"type": "bool", "default": True},
     "again": {"type": "bool", "default": False},
     "also_repoint": _texts(),
     "ignore_consumers": _texts(),

@@ -130,7 +130,7 @@ def test_what_the_application_wrote_meanwhile_is_never_taken_back_by_itself(tell
     with Writer(story.target):
         held = story.playbooks.restore("-vvvv", **story.variables, **story.inputs, max_extra_loss=100_000)
         assert "the application has written to the restored data since" in held.failed().message
-        assert {"repoint": "health_url", "in_place": "does not answer well at"}[strategy] in held.message
+        assert "health_url" in held.message
         assert SECRET not in held.text, "an address may hold a token in its query"
     assert story.target.status()["text"] == story.good[0]
     assert story.target.web.post("/api/progress", json={}).status_code == 201, "it takes writes again"

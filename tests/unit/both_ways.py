@@ -111,7 +111,7 @@ class BothWays:
                 str(self.folder / "playbook.yml"),
             ],
             cwd=self.folder,
-            env={**_environment(self.folder), "RESULTS_FILE": str(results), **(environment or {})},
+            env={**environment_of(self.folder), "RESULTS_FILE": str(results), **(environment or {})},
             capture_output=True,
             text=True,
             timeout=120,
@@ -155,7 +155,7 @@ def strip(result: Json, volatile: frozenset[str]) -> Json:
     return {name: value for name, value in result.items() if name not in volatile and not name.startswith("_ansible")}
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment_of(folder: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV") if name in os.environ}
     return {
         **kept,

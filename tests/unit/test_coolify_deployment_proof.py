@@ -186,6 +186,27 @@ def test_coolify_may_be_away_for_a_while(script: Script) -> None:
     assert call()["deployment"]["status"] == "finished"
 
 
+def test_to_watch_is_to_wait_for_health_and_to_send_nothing(script: Script) -> None:
+    """Given an application whose status is an old one, then only health that stays good ends the watch."""
+    script.expect("GET", "/version", "4.3.11")
+    for status in ("healthy", "unhealthy", "healthy", "healthy", "healthy", "healthy"):
+        script.expect("GET", AT, application(f"running:{status}"))
+    result = call(action="watch", soak=9, poll_interval=3)
+    assert result["changed"] is False and result["deployment"] is None and result["operations"] == []
+    assert result["application"]["health"] == "healthy"
+
+
+def test_an_application_that_stays_unhealthy_is_watched_no_longer_than_the_grace(script: Script) -> None:
+    """Given bad health beyond the grace, then the watch ends with the status, and nothing is deployed."""
+    script.expect("GET", "/version", "4.3.11")
+    for _time in range(8):
+        script.expect("GET", AT, application("running:unhealthy"))
+    result = call(action="watch", soak=9, poll_interval=3, unhealthy_grace=9)
+    assert result["error"]["code"] == "unhealthy"
+    assert result["msg"].startswith(f"watch application {APP}: it is not healthy (status running:unhealthy)")
+    assert script.writes() == []
+
+
 def test_health_must_stay_good_for_the_soak_time(script: Script) -> None:
     """Given the unhealthy flicker after a good rollout, then it is waited out, and then it must stay good."""
     begin(script)

@@ -112,6 +112,10 @@ REFUSALS: list[tuple[str, Change, Json]] = [
     ("ability_missing", update("abilities", write="missing"), {"cutover": "repoint"}),
     ("ability_missing", update("abilities", deploy="missing"), {"cutover": "repoint"}),
     ("ability_missing", update("abilities", read_sensitive="missing"), {"cutover": "in_place"}),
+    *[
+        ("compute_disabled", lambda w: w.branches[0]["endpoints"][0].update(disabled=True), {"cutover": strategy})
+        for strategy in ("repoint", "in_place", "snapshot")
+    ],
     ("schema_mismatch", lambda w: older_schema(w), {}),
     ("other_consumers", lambda w: w.consumers.append(CONSUMER), {}),
     ("row_not_a_uri", lambda w: w.consumers.append(OWN_HOST), {"cutover": "repoint"}),
@@ -307,6 +311,33 @@ def test_given_an_undo_that_cannot_log_in_then_it_is_said_with_everything_else()
     found = [item for item in plan["problems"] if item["code"] == "undo_not_possible"]
     assert "password authentication failed" in found[0]["message"] and "DIRECT_URL (preview)" in found[1]["message"]
     assert ["export TRACKER_STRING=" in item["what_to_do"] for item in found] == [True, False]
+
+
+def test_given_a_disabled_compute_then_the_undo_that_could_not_log_in_is_not_blamed_on_a_password() -> None:
+    world = World()
+    world.branches[0]["endpoints"][0]["disabled"] = True
+    world.rehearsal = [{**REHEARSED, "message": "the endpoint has been disabled"}]
+    plan = world.plan(cutover="repoint")
+    assert codes(plan) == ["compute_disabled"]
+    found = problem(plan, "compute_disabled")
+    assert "ep-main-compute-a1" in found["what_to_do"] and "playbooks/undo.yml" in found["what_to_do"]
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_given_tables_that_are_only_counted_then_it_is_said_that_nothing_is_taken_back_by_itself(hashed: bool) -> None:
+    plan = World().plan(hash=hashed)
+    assert plan["problems"] == []
+    assert any("not taken back by itself" in line for line in plan["warnings"]) is not hashed
+
+
+def test_given_a_primary_that_cannot_be_read_when_the_branch_is_verified_then_that_is_said() -> None:
+    world = World()
+    world.migration = {"primary": None, "restore_point": OLDER}
+    world.deployments["deployments"] = []
+    plan = world.plan()
+    assert plan["problems"] == []
+    assert any("cannot be told: the schema that it runs with" in line for line in plan["warnings"])
+    assert not any("not known yet" in line for line in plan["warnings"])
 
 
 def test_given_sides_that_could_not_be_read_then_each_is_said_with_its_reason() -> None:

@@ -121,6 +121,8 @@ class Deployer:
             raise
 
     def _run(self) -> dict[str, Any]:
+        if self._order.action == "watch":
+            return self._proven()
         body = self._client.application(self._order.application)
         self._reading = Reading.read(body)
         if self._order.action == "stop":
@@ -161,7 +163,7 @@ class Deployer:
             found = self._idle(found)
             self._before = last_finished(found) or self._before
         history = [*found, *([self._before] if self._before is not None and self._before not in found else [])]
-        action: Request = order.action  # type: ignore[assignment]  # the option's choices, less stop
+        action: Request = order.action  # type: ignore[assignment]  # the option's choices, less stop and watch
         route = choose(
             self._client.version, Source.read(body), history, action=action, commit=order.commit, force=order.force
         )
@@ -307,7 +309,8 @@ class Deployer:
         status = reading.status if reading is not None else "unknown"
         probe = "" if reading is None or reading.probe is not False else f"; health_url: {self._probe.last}"
         server = "; Coolify cannot reach the server" if reading is not None and reading.reachable is False else ""
-        text = f"deploy application {self._order.application}: it {what} (status {status}{probe}{server})"
+        doing = "watch" if self._order.action == "watch" else "deploy"
+        text = f"{doing} application {self._order.application}: it {what} (status {status}{probe}{server})"
         hint = "Look at the application's log in Coolify."
         if self._deadline.passed:
             return Timeout(text, hint=f"{hint} Raise wait_timeout or lower soak where it only needs longer.")

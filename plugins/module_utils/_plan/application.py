@@ -160,7 +160,8 @@ def _auto_deploy(case: Case, strategy: str, findings: Findings) -> None:
 
 def _rehearsal(case: Case, strategy: str, findings: Findings) -> None:
     """Rule 5: what an undo would write has to work before it is needed."""
-    if strategy != "repoint":
+    # No string logs in to a compute that is disabled, which is said by itself.
+    if strategy != "repoint" or case.is_disabled:
         return
     for item in case.facts.rehearsal:
         name = f"{item.get('key')}{' (preview)' if item.get('is_preview') else ''}"
@@ -370,6 +371,11 @@ def _code_unknown(case: Case, facts: Mapping[str, Any], same_commit: bool, findi
             "whether the schema has changed since cannot be read beforehand"
         )
         _judge_commit(case, facts, text, findings)
+    elif facts["at_point"] is not None and facts["expected"] is None:
+        findings.warn(
+            "Whether the running code fits the data at the restore point cannot be told: the schema that it runs with "
+            "cannot be read from the primary."
+        )
     else:
         findings.warn("Whether the running code fits the data at the restore point is not known yet; it is verified.")
 

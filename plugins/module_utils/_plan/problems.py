@@ -38,6 +38,7 @@ def check(case: Case, strategy: str, findings: Findings) -> None:
     _allowlist(case, strategy, findings)
     _passwords(case, strategy, source, findings)
     _other_targets(case, findings)
+    _not_hashed(case, findings)
     if strategy == "in_place":
         _in_place(case, source, findings)
     elif strategy == "snapshot":
@@ -155,10 +156,15 @@ def _states(case: Case, source: Source, findings: Findings) -> None:
             )
         elif state == "archived":
             findings.warn(f"The branch {name} is archived; reading it takes longer than usual.")
-    if case.primary.address.endpoint.get("disabled"):
-        findings.warn(
-            f"The compute {case.primary.address.endpoint.get('id')} of the primary is disabled: the application has no "
-            "database now, and an undo would enable it."
+    if case.is_disabled:
+        compute = case.primary.address.endpoint.get("id")
+        findings.problem(
+            "compute_disabled",
+            f"The compute {compute} of the primary {case.node.name} is disabled: the application has no database now, "
+            "and nothing of a restore could be proven or taken back.",
+            f"Enable {compute} in Neon first (rewind.database.neon_endpoint with disabled: false, or the console). "
+            "Where the fence of an earlier restore has disabled it, take that restore back: ansible-playbook "
+            f"playbooks/undo.yml -e target={case.request.target}",
         )
     if case.node.expires_at is not None:
         findings.warn(f"The primary {case.node.name} has an expiry ({describe(case.node.expires_at)}); it is cleared.")
@@ -301,6 +307,16 @@ def _repoint(case: Case, source: Source, findings: Findings) -> None:
         )
     if case.facts.by_id[source.branch_id].get("restore_status") in ("restored", "detaching"):
         findings.warn(f"{source.name} comes from a restore that is still going on; Neon may refuse an earlier instant.")
+
+
+def _not_hashed(case: Case, findings: Findings) -> None:
+    """Rule 19: an undo by itself needs to know that nothing was written, which counts alone do not say."""
+    if not case.request.hashes:
+        findings.warn(
+            "Tables are counted, not hashed (restore_hash=false), so a changed row does not show: a cutover that is not"
+            " proven is then held for a person to decide once the application may have used it, and not taken back by "
+            "itself."
+        )
 
 
 def _other_targets(case: Case, findings: Findings) -> None:

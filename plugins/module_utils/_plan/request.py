@@ -66,6 +66,7 @@ class Request:
     allow_unprotect: bool
     require_health_check: bool
     fence_writes: bool
+    hashes: bool
     again: bool
     also_repoint: tuple[str, ...]
     ignore_consumers: tuple[str, ...]
@@ -132,6 +133,7 @@ def read_request(given: Mapping[str, Any]) -> Request:
         allow_unprotect=bool(given.get("allow_unprotect")),
         require_health_check=given.get("require_health_check") is not False,
         fence_writes=given.get("fence_writes_before_cutover") is not False,
+        hashes=given.get("hash") is not False,
         again=bool(given.get("again")),
         also_repoint=_texts(given.get("also_repoint")),
         ignore_consumers=_texts(given.get("ignore_consumers")),

@@ -131,7 +131,7 @@ def _prove(case: Case, strategy: str) -> list[str]:
     proof = (
         "Waits until the deployment is finished and its health has stayed good."
         if strategy == "repoint"
-        else "Waits until the application has connected again; restarts it once if it does not."
+        else "Waits until the application has connected again and its health has stayed good; restarts it once if not."
     )
     return [proof, "Proves that the application's sessions are on the restored data, and runs the checks again."]
 

@@ -83,6 +83,11 @@ class Case:
         return self.facts.by_id[self.primary.branch_id]
 
     @property
+    def is_disabled(self) -> bool:
+        """Whether the primary's compute is disabled, and not by the fence of the run that is continued."""
+        return bool(self.primary.address.endpoint.get("disabled")) and not self.resumed
+
+    @property
     def is_finalized(self) -> bool:
         """Whether the run that is being continued has put its restored root in the primary's place."""
         root = self.names.root.existing
