@@ -6,8 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+
+from ansible_collections.rewind.database.plugins.module_utils._plan.primary import locate_in
+from ansible_collections.rewind.database.plugins.module_utils._time import parse_instant
+
+# The steps of a cutover that write rows: its own, and those of other consumers.
+_ROWS = re.compile(r"env(_(?!flags$).+)?")
 
 
 def rows_moved_to(
@@ -85,6 +92,70 @@ def _as_before(row: Mapping[str, Any], project_id: str, branch_id: str, applicat
     return {**identity, "connection": connection, **flags, **_unlocked(row)}
 
 
+def rows_elsewhere(
+    steps: Mapping[str, Mapping[str, Any]],
+    applications: Iterable[Mapping[str, Any]],
+    branches: Iterable[Mapping[str, Any]],
+    sides: Iterable[str],
+) -> list[dict[str, Any]]:
+    """Of the rows that a run has written, those that lead to neither of its two sides any more.
+
+    :param steps: of the run's journal. Where a row was found changed by somebody else, none was written.
+    :param applications: as they are now, each as coolify_application_info returns it. Of a row that is gone, or that
+        nobody can read, it cannot be said that it leads elsewhere.
+    :param branches: with their computes, also one that was deleted since.
+    :param sides: the ids of the old primary and of the branch that the run has moved the rows to.
+    """
+    rows = {
+        (str(view.get("uuid")), str(row.get("key")), bool(row.get("is_preview"))): row.get("connection")
+        for told in applications
+        if (view := told.get("application"))
+        for row in view.get("environment") or ()
+    }
+    known, allowed, found = list(branches), set(sides), []
+    names = {str(branch.get("id")): branch.get("name") for branch in known}
+    for application, row in _written(steps):
+        connection = rows.get((application, str(row["key"]), bool(row.get("is_preview"))))
+        if not connection:
+            continue
+        address = locate_in(known, connection)
+        if address is None or address.branch_id not in allowed:
+            leads_to = names.get(address.branch_id) if address else None
+            found.append(
+                {"application": application, "key": row["key"], "leads_to": leads_to or connection.get("host")}
+            )
+    return found
+
+
+def _written(steps: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each row that the way back writes, with the application that has it."""
+    for name, step in steps.items():
+        refused = step.get("phase") == "failed" and (step.get("error") or {}).get("code") == "row_changed"
+        if _ROWS.fullmatch(name) and not refused:
+            application = str((step.get("ids") or {}).get("application"))
+            yield from ((application, row) for row in (step.get("undo") or {}).get("variables") or ())
+
+
+def rows_recorded(
+    records: Iterable[Mapping[str, Any]], target: str, at: str | None = None
+) -> dict[str, dict[str, dict[str, int]]]:
+    """What the newest verified backup with counted rows says, as far as a manifest says it; empty where there is none.
+
+    What is live is no measure for a restore: it lacks just what the restore is to bring back.
+
+    :param records: the log of backups, oldest first.
+    :param at: the instant of the data; backups of a later state do not count.
+    """
+    until = parse_instant(at, future=True) if at else None
+    counted: Mapping[str, int] = {}
+    for record in records:
+        instant = record.get("restore_point") or record.get("created_at")
+        later = until is not None and (not instant or parse_instant(instant, future=True) > until)
+        if record.get("target") == target and record.get("verified") and record.get("rows") and not later:
+            counted = record["rows"]
+    return {"tables": {name: {"rows": rows} for name, rows in counted.items()}} if counted else {}
+
+
 def rehearsed(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What came of logging in with each row's rebuilt string, as `restore_plan` takes it.
 
@@ -109,4 +180,10 @@ class FilterModule:
     """What Ansible asks for."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"rows_moved_to": rows_moved_to, "rows_as_before": rows_as_before, "rehearsed": rehearsed}
+        return {
+            "rows_moved_to": rows_moved_to,
+            "rows_as_before": rows_as_before,
+            "rows_elsewhere": rows_elsewhere,
+            "rows_recorded": rows_recorded,
+            "rehearsed": rehearsed,
+        }

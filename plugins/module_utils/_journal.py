@@ -32,6 +32,7 @@ RUN_STEP = "run"
 CUTOVER_STEPS = ("pause_auto_deploy", "fence_writes", "env", "unprotect", "restore", "finalize")
 # The steps of a promotion that change what a person sees of the branches, beside the cutover inside of it.
 PROMOTION_STEPS = (
+    "computes",
     "schedule_new",
     "schedule_old",
     "schedule_default",

@@ -5,8 +5,9 @@
 """Which run an undo takes back. Cutovers of a target stand on each other: only the newest that stands can go.
 
 Pure: it is told the journals of the target and the cutovers that the catalogue knows. A run counts once its cutover
-has begun; one that was killed before that hides nothing, and is ended only where it is named or nothing else is there.
-After the newest cutover was taken back, an older one is never taken back unless a person names it.
+has begun; a restore that was killed before that hides nothing, and is ended only where it is named or nothing else is
+there. A drill or a promotion that was killed comes before an older cutover that had ended. After the newest cutover was
+taken back, an older one is never taken back unless a person names it.
 
 A promotion that has begun to move names is taken back as a whole, with the restore inside of it; before that it is
 nothing but that restore.
@@ -22,7 +23,8 @@ from ._errors import InvalidInput, Refused
 from ._journal import Run
 
 _RESTORE = "restore"
-_VERBS = frozenset({_RESTORE, "promote"})
+_PROMOTE = "promote"
+_VERBS = frozenset({_RESTORE, _PROMOTE})
 _DRILL = "drill"
 
 
@@ -64,6 +66,9 @@ def choose(target: str, runs: Iterable[Run], records: Iterable[Mapping[str, Any]
     if wanted:
         return _named(target, known, cutovers, wanted)
     standing = [item for item in cutovers if not item.undone]
+    killed = _killed_since(known, standing)
+    if killed is not None:
+        return _of_killed(target, known, cutovers, killed)
     if not standing:
         return _never_begun(target, known, cutovers)
     newest = standing[-1]
@@ -85,10 +90,35 @@ def _inside(runs: list[Run], wanted: str | None) -> str | None:
     around = next((run for run in runs if run.id == named.inputs.get("promotion") and run.promotion_begun), None)
     if around is not None:
         return around.id
-    if named.verb == "promote" and not named.promotion_begun:
-        inner = [run for run in runs if run.inputs.get("promotion") == wanted and run.status != "undone"]
+    if named.verb == _PROMOTE and not named.promotion_begun:
+        inner = [run for run in runs if run.inputs.get("promotion") == wanted and _can_go(run)]
         return inner[-1].id if inner else wanted
     return wanted
+
+
+def _can_go(run: Run) -> bool:
+    """Whether there is anything to take back, or to end; one that failed before its cutover is over."""
+    return run.status != "undone" and (run.is_unfinished or run.cutover_begun)
+
+
+def _killed_since(runs: list[Run], standing: list[_Cutover]) -> Run | None:
+    """The drill or promotion that was killed before anything of it stands, after the newest cutover that does.
+
+    That cutover is legitimate: who types undo now means the run that never ended. One that is open itself goes first.
+    """
+    killed = [run for run in runs if run.verb in (_DRILL, _PROMOTE) and run.is_unfinished and not run.promotion_begun]
+    if not killed or (
+        standing
+        and (standing[-1].is_open or (standing[-1].at, standing[-1].id) > (killed[-1].started_at, killed[-1].id))
+    ):
+        return None
+    return killed[-1]
+
+
+def _of_killed(target: str, runs: list[Run], cutovers: list[_Cutover], killed: Run) -> Run:
+    if killed.verb == _DRILL:
+        return _of_drill(target, runs, cutovers, killed)
+    return _named(target, runs, cutovers, _inside(runs, killed.id) or killed.id)
 
 
 def command(target: str, run: str) -> str:

@@ -65,6 +65,12 @@ options:
         description: The environment row that holds the application's connection string.
         type: str
         default: DATABASE_URL
+      old_connection_env:
+        description:
+          - The name of the environment variable in which a person may supply the present connection string, where the
+            row cannot be read. The plan only names it.
+        type: str
+        default: REWIND_OLD_CONNECTION_STRING
       point_in_time:
         description: The instant to back up; now where empty.
         type: str
@@ -122,6 +128,11 @@ plan:
     primary:
       description: The primary, as RV(rewind.database.restore_plan#module:plan.primary), or null.
       type: dict
+    env:
+      description:
+        - What the string of a connection to it is made from - C(base), as
+          RV(rewind.database.restore_plan#module:plan.env); null where that is the row itself.
+      type: dict
     source:
       description: The branch to make it from, as RV(rewind.database.restore_plan#module:plan.source), or null.
       type: dict
@@ -165,6 +176,7 @@ elapsed:
 from typing import Any
 
 from ansible_collections.rewind.database.plugins.module_utils._plan.backup import build
+from ansible_collections.rewind.database.plugins.module_utils._plan.request import OLD_CONNECTION_ENV
 from ansible_collections.rewind.database.plugins.module_utils._task import Spec, Task, run_module
 
 SPEC = Spec(
@@ -183,6 +195,7 @@ SPEC = Spec(
                 "now": {"type": "str"},
                 "started": {"type": "str"},
                 "env_key": {"type": "str", "default": "DATABASE_URL", "no_log": False},
+                "old_connection_env": {"type": "str", "default": OLD_CONNECTION_ENV, "no_log": False},
                 "point_in_time": {"type": "str"},
                 "reason": {"type": "str"},
                 "name": {"type": "str"},

@@ -61,7 +61,9 @@ options:
         description: The greatest number of rows.
         type: int
       within_percent:
-        description: How many percent the number of rows may differ from that in O(manifest).
+        description:
+          - How many percent the number of rows may differ from that in O(manifest). Without one nothing is compared,
+            and the message of the check says so.
         type: float
       max_age:
         description: Seconds by which the newest value may be older than O(restore_point), or than now without one.

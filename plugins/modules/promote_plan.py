@@ -76,7 +76,8 @@ options:
   trial:
     description:
       - The staging target whose application is tested against the branch first - C(target), C(environment),
-        C(project), C(application) and C(unfinished), its runs. Empty for no test.
+        C(project), C(application), C(unfinished), its runs, C(other_coolify), whether its inventory names another
+        address of Coolify, and C(unseen), why its application cannot be read from here. Empty for no test.
     type: dict
     default: {}
   request:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from ansible_collections.rewind.database.plugins.module_utils._journal import Journal
 
 from tests.support.playbooks import Playbooks, Played
 from tests.support.targets import Target, Targets, differences, text_of, without_probes
@@ -382,3 +383,29 @@ def test_a_staging_application_that_fails_on_it_stops_the_promotion(
     assert (now["id"], now["name"], now["default"]) == (state["id"], state["name"], state["default"])
     assert staging.string() == string and staging.served() == "of staging"
     assert not [item for item in target.branches() if item.startswith("restore-")]
+
+
+@pytest.mark.long
+def test_of_a_promotion_killed_in_its_test_the_staging_target_goes_first(
+    playbooks: Playbooks, pair: tuple[Target, Target]
+) -> None:
+    """Given staging on the copy of a killed test, then the undo of the promotion says so, and ends it afterwards."""
+    target, staging = pair
+    at = target.say("good")
+    staging.say("of staging")
+    run = "29990113T142500Z-promote-0a1b2c"
+    journal = Journal(playbooks.state, "shown")
+    journal.start("promote", {}, run=run)
+    journal.append(run, "trial", "intent", data={"test_application": "rehearsal"})
+    copied: dict[str, Any] = {"source_branch": target.primary()["id"], "point_in_time": text_of(at)}
+    playbooks.restore(target="rehearsal", restore_drill=run, cutover="repoint", **copied).ok()
+    assert staging.served() == "good"
+
+    refused = playbooks.play("playbooks/undo.yml", target="shown").failed()
+    assert run in refused.message and "still on the copy" in refused.message
+    (command,) = re.findall(r"playbooks/undo.yml -e target=rehearsal -e run=(\S+)", refused.message)
+    assert staging.served() == "good" and journal.read(run).is_unfinished
+    playbooks.play("playbooks/undo.yml", target="rehearsal", run=command, accept_loss=True).ok()
+    assert staging.served() == "of staging"
+    playbooks.play("playbooks/undo.yml", target="shown").ok()
+    assert journal.read(run).status == "undone" and target.served() == "good"

@@ -196,6 +196,13 @@ def test_a_pattern_that_matches_no_target_is_an_error(refused: Refuse) -> None:
     assert "-e target=" in played.message
 
 
+@pytest.mark.parametrize("name", ["cutover_deadline", "verify_seconds"])
+def test_a_length_of_time_that_is_no_number_is_refused_and_not_taken_for_zero(refused: Refuse, name: str) -> None:
+    """Given 15m where seconds are meant, nothing begins: a deadline of zero would take the cutover back at once."""
+    played = refused(probes=False, point_in_time="-1m", **{name: "15m"})
+    assert "15m" in played.message and "int" in played.message
+
+
 def test_a_variable_that_is_missing_is_named(playbooks: Playbooks, refused: Refuse, tmp_path: Path) -> None:
     """Given a host of which half is not written down, the message says which variable."""
     inventory = tmp_path / "hosts.yml"

@@ -78,6 +78,15 @@ def test_each_undo_takes_back_the_newest_cutover_that_stands_and_never_an_older_
     old_host = target.endpoints(target.branches()[middle]["id"])[0]["host"]
     assert f"- host: {target.host()}" in checked.text and f"+ host: {old_host}" in checked.text
 
+    string = target.string()
+    hotfix = target.make_branch("hotfix", compute=True)
+    target.point_to(target.uri(hotfix["id"]))
+    elsewhere = case.undo(accept_loss=True).failed()
+    assert f"{target.key} of" in elsewhere.message and "points to hotfix" in elsewhere.message
+    assert target.string() == target.uri(hotfix["id"]), "what a person has written there stays"
+    target.point_to(string)
+    before = target.everything()
+
     refused = case.undo(run=first).failed()
     assert f"the later cutover of run {second}" in refused.message
     assert f"-e run={second}" in refused.message

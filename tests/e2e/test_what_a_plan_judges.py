@@ -37,7 +37,7 @@ def _lock(target: Target, control: Control) -> None:
 def test_a_locked_row_is_moved_and_taken_back_with_the_string_from_the_environment(
     playbooks: Playbooks, control: Control, targets: Targets
 ) -> None:
-    """Given a row that nobody can read, its string in the environment suffices for the way there and the way back."""
+    """Given a row that nobody can read, its string in the environment suffices: backup, way there and way back."""
     target = targets.make("sealed")
     at = target.say("sealed")
     target.say("later")
@@ -48,6 +48,8 @@ def test_a_locked_row_is_moved_and_taken_back_with_the_string_from_the_environme
     assert f"export {VARIABLE}=" in refused.message
 
     supplied = {VARIABLE: string}
+    assert f"export {VARIABLE}=" in playbooks.backup(target="sealed", reason="locked").failed().message
+    playbooks.backup(environment=supplied, target="sealed", reason="locked").ok()
     played = playbooks.restore("-vvvv", "--diff", environment=supplied, **options)
     assert played.returncode == 0, played.stdout[-4000:]
     assert target.served() == "sealed"
@@ -56,7 +58,7 @@ def test_a_locked_row_is_moved_and_taken_back_with_the_string_from_the_environme
     row = next(item for item in target.rows() if item["key"] == target.key and not item["is_preview"])
     assert row["is_shown_once"] and "value" not in row
 
-    undone = playbooks.play("playbooks/undo.yml", environment=supplied, target="sealed", accept_loss=True)
+    undone = playbooks.play("playbooks/undo.yml", environment=supplied, target="sealed")
     assert undone.returncode == 0, undone.stdout[-4000:]
     assert target.environ()[target.key] == string
     assert target.served() == "later" == target.stored(old["id"])

@@ -86,6 +86,11 @@ class Target:
         wanted = key or self.key
         return str(next(r["value"] for r in self.rows(application) if r["key"] == wanted and not r["is_preview"]))
 
+    def point_to(self, string: str) -> None:
+        """As a person does in Coolify's UI: write another string into the row."""
+        body = {"key": self.key, "value": string, "is_preview": False}
+        assert self.coolify.patch(f"/applications/{self.application}/envs", json=body).is_success
+
     def host(self, key: str | None = None, application: str | None = None) -> str:
         """The host in it."""
         return str(conninfo_to_dict(self.string(key, application))["host"])

@@ -100,6 +100,21 @@ def test_neon_never_deletes_a_backup_before_its_day(days: float) -> None:
         assert keep <= datetime.fromisoformat(made["expires_at"]) < now + timedelta(days=30)
 
 
+def test_a_backup_of_a_locked_row_is_made_with_the_string_from_the_environment() -> None:
+    """Given a row that nobody can read, then the advice names the variable, and with it a string can be made."""
+    world = World()
+    row = world.application["environment"][0]
+    known = {**row["connection"], "template": "postgresql://tracker_owner@x/tracker"}
+    assert plan(world)["env"] == {"base": None}
+    row |= {"readable": False, "is_shown_once": True, "connection": None}
+    advice = problem(plan(world, old_connection_env="OLD_STRING"), "env_row_locked")["what_to_do"]
+    assert "export OLD_STRING=" in advice
+    row |= {"connection": known, "supplied": True}
+    made = plan(world)
+    assert made["problems"] == []
+    assert made["env"]["base"] == {"template": known["template"], "password_env": "REWIND_OLD_CONNECTION_STRING"}
+
+
 def test_a_backup_that_is_kept_for_good_has_no_end_and_needs_a_reason() -> None:
     """Given keep, then nothing ends it; without a reason that is a problem that says what to do."""
     kept = plan(World(), keep=True, reason="end of the year")

@@ -149,6 +149,15 @@ def test_rows_are_compared_with_the_manifest(
     assert not unknown.ok and "the manifest has no table" in unknown.message
 
 
+@pytest.mark.parametrize(("bounds", "ok"), [({}, True), ({"min": 200}, True), ({"min": 201}, False)])
+def test_where_no_manifest_is_known_rows_are_not_compared_and_that_is_said(
+    cluster: Cluster, database: str, bounds: dict[str, Any], ok: bool
+) -> None:
+    """Given a first backup, with nothing before it, then a percentage fails nothing; the other bounds still count."""
+    outcome = one(cluster, database, kind="rows", table="QuestProgress", within_percent=5, **bounds)
+    assert outcome.ok is ok and "200 rows" in outcome.message and "not compared" in outcome.message
+
+
 @pytest.mark.parametrize(
     ("check", "ok", "said"),
     [

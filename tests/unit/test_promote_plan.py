@@ -380,6 +380,8 @@ class TestTrial:
             ({"environment": "production"}, "trial_is_production"),
             ({"project": "other-project-1"}, "trial_in_other_project"),
             ({"target": "tracker"}, "trial_is_target"),
+            ({"other_coolify": True}, "trial_other_coolify"),
+            ({"unseen": "read application s: not found"}, "trial_other_coolify"),
             ({"unfinished": [{"id": "20250113T140000Z-restore-0a1b2c", "verb": "restore"}]}, "trial_unfinished"),
         ],
     )

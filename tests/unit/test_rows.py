@@ -13,7 +13,9 @@ from ansible_collections.rewind.database.plugins.filter.rows import (
     FilterModule,
     rehearsed,
     rows_as_before,
+    rows_elsewhere,
     rows_moved_to,
+    rows_recorded,
 )
 from ansible_collections.rewind.database.plugins.modules.coolify_application_env import SPEC
 from ansible_collections.rewind.database.tests.unit.plan_world import MAIN, World, env_row, host_of
@@ -111,6 +113,73 @@ def test_without_a_template_the_present_row_is_the_base() -> None:
     assert "template" not in undo["connection"]
 
 
+OTHER, OTHER_HOST = "br-hotfix-h1", host_of("ep-hotfix-compute-h1")[0]
+NEW_HOST = host_of("ep-new-compute-n1")[0]
+BRANCHES = [
+    {"id": MAIN, "name": "main", "endpoints": [{"host": DIRECT, "pooler_host": POOLED}]},
+    {"id": NEW, "name": "restore-a", "endpoints": [{"host": NEW_HOST}]},
+    {"id": OTHER, "name": "hotfix", "endpoints": [{"host": OTHER_HOST}]},
+]
+
+
+def elsewhere(host: str, branches: list[Json] | None = None, step: Json | None = None, **more: Any) -> list[Any]:
+    """What is found of a row that a run had moved from MAIN to NEW, and that leads to this host now."""
+    undo = {"variables": before(rows_of_a_plan(env_row("DATABASE_URL", DIRECT)))}
+    steps = {
+        "env_flags": {"undo": {"variables": [{"key": "OTHER_URL", "is_preview": False}]}},
+        "env": {"phase": "done", "ids": {"application": APPLICATION}, "undo": undo, **(step or {})},
+    }
+    now = {"application": {"uuid": APPLICATION, "environment": [env_row("DATABASE_URL", host, **more)]}}
+    found = rows_elsewhere(steps, [now, {"failed": True}], BRANCHES if branches is None else branches, [MAIN, NEW])
+    return [item["leads_to"] for item in found]
+
+
+@pytest.mark.parametrize("host", [DIRECT, POOLED, NEW_HOST])
+def test_a_row_on_either_side_of_the_run_is_its_own(host: str) -> None:
+    """Given a row on the new branch, or on the old one as a killed run leaves it, then nothing leads elsewhere."""
+    assert elsewhere(host) == []
+
+
+def test_a_row_that_somebody_has_pointed_to_another_branch_is_named_with_it() -> None:
+    """Given a row that a person has pointed to a hotfix branch, or to another host, then that is what is told."""
+    assert elsewhere(OTHER_HOST) == ["hotfix"]
+    assert elsewhere("db.example.com") == ["db.example.com"]
+
+
+def test_a_row_that_was_never_written_or_that_nobody_can_read_leads_nowhere_else() -> None:
+    """Given a run that found the row changed, a locked row, or a deleted branch known from the journal, then none."""
+    refused = {"phase": "failed", "error": {"code": "row_changed"}}
+    assert elsewhere(OTHER_HOST, step=refused) == []
+    assert elsewhere(OTHER_HOST, step={**refused, "error": {"code": "timeout"}}) == ["hotfix"]
+    assert elsewhere(OTHER_HOST, connection=None, readable=False) == []
+    assert elsewhere(OTHER_HOST, branches=[*BRANCHES[:2], {**BRANCHES[2], "id": NEW}]) == []
+
+
+def recorded(number: int, **more: Any) -> Json:
+    """A verified backup of its minute, with as many users."""
+    made = {"created_at": f"2025-01-13T14:{number:02d}:05Z", "restore_point": None, "rows": {'public."User"': number}}
+    return {"target": "tracker", "verified": True, **made, **more}
+
+
+@pytest.mark.parametrize(
+    ("at", "users"),
+    [(None, 30), ("2025-01-13T14:30:00Z", 20), ("2025-01-13T14:20:05Z", 20), ("2025-01-13T14:10:00Z", None)],
+)
+def test_rows_are_measured_by_the_last_backup_before(at: str | None, users: int | None) -> None:
+    """Given backups, then the newest verified one of this target that is not of a later state is what counts."""
+    log = [
+        recorded(20),
+        recorded(30),
+        recorded(40, verified=False),
+        recorded(50, target="other"),
+        recorded(55, rows={}),
+    ]
+    found = rows_recorded(log, "tracker", at)
+    assert found == ({"tables": {'public."User"': {"rows": users}}} if users else {})
+    assert rows_recorded([recorded(50, restore_point="2025-01-13T14:01:00Z")], "tracker", "2025-01-13T14:02:00Z")
+    assert rows_recorded([], "tracker") == {}
+
+
 def test_a_row_is_moved_only_if_it_is_still_what_the_plan_was_made_from() -> None:
     """Given rows of a plan, then each carries the hash that was seen, and only where that is asked for."""
     rows = rows_of_a_plan(env_row("DATABASE_URL", DIRECT))
@@ -184,5 +253,11 @@ def test_a_rehearsal_says_which_rows_could_be_given_back() -> None:
 
 def test_ansible_finds_them_under_their_names() -> None:
     """Given the collection's filters, then all are among them."""
-    names = {"rows_moved_to": rows_moved_to, "rows_as_before": rows_as_before, "rehearsed": rehearsed}
+    names = {
+        "rows_moved_to": rows_moved_to,
+        "rows_as_before": rows_as_before,
+        "rows_elsewhere": rows_elsewhere,
+        "rows_recorded": rows_recorded,
+        "rehearsed": rehearsed,
+    }
     assert FilterModule().filters() == names

@@ -30,11 +30,11 @@ class Past:
         self.journal = Journal(root, TARGET)
 
     def run(
-        self, number: int, status: str = "running", *, begun: bool = True, verb: str = "restore", drill: str = ""
+        self, number: int, status: str = "running", *, begun: bool = True, verb: str = "restore", **inputs: str
     ) -> str:
         """A run of its minute; `begun` says whether it has begun its cutover."""
         run = f"20250113T14{number:02d}00Z-{verb}-{number:06x}"
-        self.journal.start(verb, {"drill": drill} if drill else {}, run=run)
+        self.journal.start(verb, inputs, run=run)
         if begun:
             plan = {"restore_point": {"utc": f"2025-01-13T13:{number:02d}:00Z"}, "strategy": {"chosen": "repoint"}}
             self.journal.append(run, "plan", "done", data={"plan": plan})
@@ -130,6 +130,40 @@ def test_the_end_of_a_drill_takes_back_no_restore_that_was_none_of_it(past: Past
     past.run(1, "done")
     drill = past.run(2, begun=False, verb="drill")
     assert past.choose(drill).id == drill
+
+
+@pytest.mark.parametrize("drill_restore", [None, "killed", "failed"])
+def test_a_drill_that_was_killed_later_is_meant_and_not_an_older_restore(past: Past, drill_restore: str | None) -> None:
+    """Given a finished restore of last week and a drill killed before its cutover, then the restore stays."""
+    past.run(1, "done")
+    drill = past.run(2, begun=False, verb="drill")
+    if drill_restore is not None:
+        inside = past.run(3, "failed" if drill_restore == "failed" else "running", begun=False, drill=drill)
+        assert past.choose().id == (drill if drill_restore == "failed" else inside)
+        return
+    assert past.choose().id == drill
+
+
+@pytest.mark.parametrize("inner", [None, "running", "failed"])
+def test_a_promotion_that_was_killed_later_is_meant_and_not_an_older_restore(past: Past, inner: str | None) -> None:
+    """Given a finished restore of last week and a promotion killed before its cutover, then the restore stays."""
+    past.run(1, "done")
+    promotion = past.run(2, begun=False, verb="promote")
+    if inner is not None:
+        inside = past.run(3, inner, begun=False, promotion=promotion)
+        wanted = inside if inner == "running" else promotion
+        assert past.choose().id == wanted and past.choose(promotion).id == wanted
+        return
+    assert past.choose().id == promotion
+
+
+def test_a_cutover_that_is_open_goes_before_a_drill_that_was_killed_after_it(past: Past) -> None:
+    """Given a restore killed half way and a drill killed while it looked around, then the application comes first."""
+    half = past.run(1)
+    drill = past.run(2, begun=False, verb="drill")
+    assert past.choose().id == half
+    past.journal.finish(half, "undone")
+    assert past.choose().id == drill
 
 
 @pytest.mark.parametrize("killed_too", [False, True])
@@ -228,7 +262,7 @@ def test_a_promotion_is_taken_back_as_a_whole(past: Past, status: str) -> None:
     assert past.choose(inner).id == promotion
 
 
-@pytest.mark.parametrize("first", ["schedule_new", "schedule_old", "schedule_default", "unprotect_new"])
+@pytest.mark.parametrize("first", ["computes", "schedule_new", "schedule_old", "schedule_default", "unprotect_new"])
 def test_one_killed_before_its_first_rename_is_taken_back_as_a_whole(past: Past, first: str) -> None:
     """Given a promotion killed after it had moved a schedule, then an undo moves that back as well."""
     promotion, inner = past.promotion(2, first=first)
@@ -240,7 +274,8 @@ def test_one_killed_before_its_first_rename_is_taken_back_as_a_whole(past: Past,
 def test_what_a_promotion_has_begun_with_is_what_is_taken_back() -> None:
     """Given the steps by which a promotion counts as begun, then its role takes back each of them, and no other."""
     told = yaml.safe_load((CLONE / "roles" / "promote" / "vars" / "main.yml").read_text(encoding="utf-8"))
-    lists = [re.search(r"'step', 'in', (\[[^]]*\])", told[name]) for name in ("__promote_moved", "__promote_schedules")]
+    names = ("__promote_moved", "__promote_schedules", "__promote_limits")
+    lists = [re.search(r"'step', 'in', (\[[^]]*\])", told[name]) for name in names]
     taken_back = [step for found in lists if found for step in yaml.safe_load(found[1])]
     assert sorted(taken_back) == sorted(PROMOTION_STEPS)
 

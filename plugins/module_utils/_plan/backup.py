@@ -14,7 +14,7 @@ from typing import Any
 from .._errors import InvalidInput
 from .._time import branch_name, duration, parse_instant, rfc3339
 from .lineage import Node, blockers
-from .parts import primary_part
+from .parts import primary_part, supplied_base
 from .point import Backup, Point, known_backups
 from .primary import Primary, find_primary, in_use, report_duplicates
 from .request import Facts, Findings, Request, describe, read_facts, read_request
@@ -62,6 +62,7 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
         "keep_until": None if wanted.keep else rfc3339(request.now + wanted.retention),
         "expires_at": _expiry(request, wanted, findings),
         "primary": primary_part(facts, primary) if primary else None,
+        "env": {"base": supplied_base(primary, request) if primary else None},
         "newest": _public(newest_verified(facts)),
     }
     source = _source(request, facts, primary, at, findings) if primary else None

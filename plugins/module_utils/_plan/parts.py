@@ -12,7 +12,7 @@ from .._predicted import predicted
 from .._time import rfc3339
 from .instants import text_or_none
 from .primary import Primary, rows_on
-from .request import Facts, running_commit
+from .request import Facts, Request, running_commit
 from .runs import Branch
 from .source import Source, primary_since
 from .strategies import Case
@@ -117,19 +117,19 @@ def env_part(case: Case, strategy: str) -> dict[str, Any]:
             moved += [_moved(case, row, done=True) for row in rows_on(case.facts, case.names.branch.id)]
     return {
         "key": case.request.env_key,
-        "base": _supplied_base(case),
+        "base": supplied_base(case.primary, case.request),
         "rows": moved,
         "keys_moved": sorted({str(row["key"]) for row in moved}),
     }
 
 
-def _supplied_base(case: Case) -> dict[str, Any] | None:
+def supplied_base(primary: Primary, request: Request) -> dict[str, Any] | None:
     """What a connection is made from where the row cannot be read: its string without the password, and the variable
     that holds the whole (rule 5)."""
-    row = case.primary.row
+    row = primary.row
     if row is None or not row.get("supplied"):
         return None
-    return {"template": case.primary.connection.get("template"), "password_env": case.request.old_connection_env}
+    return {"template": primary.connection.get("template"), "password_env": request.old_connection_env}
 
 
 def _moved(case: Case, row: Mapping[str, Any], *, done: bool) -> dict[str, Any]:

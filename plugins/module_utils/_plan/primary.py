@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,18 +36,23 @@ class Primary:
 
 def locate(facts: Facts, connection: Mapping[str, Any]) -> Address | None:
     """The compute that a connection's host (and port, where computes share a host) belongs to."""
+    return locate_in(facts.branches, connection)
+
+
+def locate_in(branches: Iterable[Mapping[str, Any]], connection: Mapping[str, Any]) -> Address | None:
+    """The same among these branches."""
     host = str(connection.get("host") or "").lower().rstrip(".")
     if not host:
         return None
-    found = [address for address, known in _addresses(facts) if known == host]
+    found = [address for address, known in _addresses(branches) if known == host]
     if len(found) > 1 and connection.get("port"):
         exact = [item for item in found if str(item.endpoint.get("port")) == str(connection["port"])]
         found = exact or found
     return found[0] if found else None
 
 
-def _addresses(facts: Facts) -> Iterator[tuple[Address, str]]:
-    for branch in facts.branches:
+def _addresses(branches: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Address, str]]:
+    for branch in branches:
         for endpoint in branch.get("endpoints") or ():
             for key, pooled in (("host", False), ("pooler_host", True)):
                 if endpoint.get(key):

@@ -21,7 +21,8 @@ def trial(
 ) -> dict[str, Any] | None:
     """Whether the staging target can be cut over to the branch and back; None where no test was asked for.
 
-    :param given: `target`, `environment`, `project`, `application` of the staging target, and `unfinished`, its runs.
+    :param given: `target`, `environment`, `project`, `application` of the staging target, `unfinished`, its runs,
+        `other_coolify`, whether its inventory names another address, and `unseen`, why it cannot be read from here.
     """
     if not given:
         return None
@@ -57,6 +58,7 @@ def _check_staging(
             f"{name} is a production target: the test cuts its application over and back.",
             "Name a staging target with -e test_application=.",
         )
+    _check_coolify(given, name, request, findings)
     if given.get("project") != facts.project.get("id"):
         findings.problem(
             "trial_in_other_project",
@@ -68,6 +70,17 @@ def _check_staging(
             "trial_shares",
             f"The application of {name} is on the primary itself, {facts.tree.nodes[primary.branch_id].name}.",
             "Give the staging target a branch of its own, or leave the test out.",
+        )
+
+
+def _check_coolify(given: Mapping[str, Any], name: str, request: Request, findings: Findings) -> None:
+    """The test works with the address and the token of the target that is promoted, and with none of staging's own."""
+    if given.get("other_coolify") or given.get("unseen"):
+        why = str(given.get("unseen") or "its inventory names another address").strip().rstrip(".")
+        findings.problem(
+            "trial_other_coolify",
+            f"The application of {name} cannot be reached by the Coolify address and token of {request.target}: {why}.",
+            "Name a staging target that they reach with -e test_application=, or leave the test out.",
         )
 
 

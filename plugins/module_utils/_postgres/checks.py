@@ -229,7 +229,8 @@ def _expected(check: Check, context: Context, now: datetime) -> Any:
 def _judge_rows(check: Check, table: Table, rows: int, context: Context) -> Outcome:
     low, high = check.min, check.max
     expected: dict[str, Any] = {"min": low, "max": high}
-    if check.within_percent is not None:
+    unknown = check.within_percent is not None and not context.manifest
+    if check.within_percent is not None and not unknown:
         known = (context.manifest.get("tables") or {}).get(table.full_name)
         if known is None:
             message = f"the manifest has no table {table.full_name} to compare with"
@@ -240,7 +241,13 @@ def _judge_rows(check: Check, table: Table, rows: int, context: Context) -> Outc
         expected = {"min": low, "max": high, "manifest_rows": known["rows"], "within_percent": check.within_percent}
     ok = (low is None or rows >= low) and (high is None or rows <= high)
     wanted = f"{low} or more" if high is None else f"{high} or fewer" if low is None else f"{low} to {high}"
-    message = f"{table.full_name} has {rows} rows, {'as' if ok else 'not'} expected: {wanted}"
+    message = f"{table.full_name} has {rows} rows"
+    if low is not None or high is not None:
+        message += f", {'as' if ok else 'not'} expected: {wanted}"
+    if unknown:
+        # A first backup has nothing before it, and must not fail for that.
+        expected = {**expected, "within_percent": check.within_percent}
+        message += "; not compared, since there is no manifest and no earlier backup to compare with"
     return Outcome(check.name, check.kind, ok, expected, rows, message)
 
 
