@@ -58,6 +58,7 @@ def absent(work: Waiter) -> Json:
     if not work.task.check_mode:
         try:
             work.finish(work.client.delete_snapshot(work.project_id, found["id"]))
+            work.until_gone(f"snapshot {found.get('name')}", lambda: _gone(work, found["id"]))
         except UnknownOutcome:
             if work.read_back(lambda: _gone(work, found["id"])) is None:
                 raise
