@@ -415,7 +415,8 @@ def test_computes_are_added_and_changed_and_never_removed(script: Script) -> Non
         json={"endpoint": {"branch_id": NEW, "type": "read_only"}},
     )
     script.expect("GET", f"{P}/branches/{NEW}", {"branch": BACKUP})
-    expect_tree(script, [main_branch(), BACKUP], before)
+    after = [before[1], before[2], {**before[0], "autoscaling_limit_max_cu": 4}]
+    expect_tree(script, [main_branch(), BACKUP], after)
     wanted = [
         {
             "type": "read_write",
@@ -427,6 +428,17 @@ def test_computes_are_added_and_changed_and_never_removed(script: Script) -> Non
     ]
     result = present(endpoints=wanted)
     assert result["changed"] is True and len(result["branch"]["endpoints"]) == 3
+
+
+@pytest.mark.parametrize("after", [[], [endpoint("ep-1", NEW)]], ids=["none", "with other limits"])
+def test_computes_that_were_not_made_as_asked_are_an_error(script: Script, after: list[Json]) -> None:
+    """Given a creation that is accepted without its compute, or with another one, then the task does not succeed."""
+    expect_tree(script, [main_branch()])
+    script.expect("POST", f"{P}/branches", {"branch": BACKUP, "operations": []}, status=201)
+    script.expect("GET", f"{P}/branches/{NEW}", {"branch": BACKUP})
+    expect_tree(script, [main_branch(), BACKUP], after)
+    result = present(endpoints=[{"type": "read_write", "autoscaling_limit_max_cu": 4}])
+    assert result["failed"] and result["error"]["code"] == "not_applied", result
 
 
 def test_annotations_of_an_existing_branch_stay(script: Script) -> None:
