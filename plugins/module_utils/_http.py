@@ -269,6 +269,10 @@ class Api:
             if reply.status in not_done:
                 self._pause(reply, pauses, doing, failure)
                 continue
+            if reply.status == 503:
+                # It may have come after an effect, so whoever sent it reads back; but not before it was asked to.
+                asked = retry_after(reply.headers)
+                self.deadline.sleep(min(LONGEST_RETRY_AFTER, next(pauses) if asked is None else asked))
             if reply.status >= 500:
                 raise self._unknown(
                     doing,

@@ -65,7 +65,7 @@ def checked_proxy(proxy: str | None, task: Task) -> str | None:
     """
     if not proxy:
         return None
-    parts = _http_parts(proxy)
+    parts = http_parts(proxy)
     if parts is None:
         raise InvalidInput(
             "use proxy: it is not an http or https address", hint="Set proxy to an address such as http://host:3128."
@@ -96,7 +96,7 @@ def checked_url(url: str, service: Service, task: Task) -> str:
 
     :raises InvalidInput: where it is none.
     """
-    parts = _http_parts(url or "")
+    parts = http_parts(url or "")
     if parts is None or parts.username or parts.query or parts.fragment:
         raise InvalidInput(
             f"use {service.url_option}: it is not an http or https address",
@@ -108,7 +108,7 @@ def checked_url(url: str, service: Service, task: Task) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 
-def _http_parts(url: str) -> SplitResult | None:
+def http_parts(url: str) -> SplitResult | None:
     """The parts of an http or https address; None where it is none."""
     try:
         parts = urlsplit(url.strip())

@@ -36,15 +36,17 @@ def listed(body: Any, *, under: str = "", verb: str) -> list[dict[str, Any]]:
     ``GET /deployments`` may answer an object keyed by index instead of an array, and ``GET
     /deployments/applications/{uuid}`` answers ``{count, deployments}``.
 
-    :raises ApiError: for any other shape: an unreadable list must never pass for an empty one.
+    :raises ApiError: for any other shape: an unreadable list must never pass for an empty one, and an empty object is
+        one only where the answer is known to be an object around it.
     """
-    if isinstance(body, dict) and under and under in body:
+    is_wrapped = isinstance(body, dict) and bool(under) and under in body
+    if is_wrapped:
         body = body[under]
-    if isinstance(body, dict) and all(str(key).isdigit() for key in body):
+    if isinstance(body, dict) and (body or is_wrapped) and all(str(key).isdigit() for key in body):
         body = [body[key] for key in sorted(body, key=int)]
     if isinstance(body, list) and all(isinstance(item, dict) for item in body):
         return body
-    raise ApiError(f"{verb}: the answer is not a list", code="unreadable_answer")
+    raise ApiError(f"{verb}: the answer is not a list", code="unreadable_answer", retryable=True)
 
 
 def part(name: str) -> str:
@@ -100,6 +102,10 @@ class CoolifyClient:
         """Wait out 429 for at least this long from now, though the task's own time may be over."""
         if self._api.deadline.left() < seconds:
             self._api.deadline = Deadline(seconds)
+
+    @property
+    def deadline(self) -> Deadline:
+        return self._api.deadline
 
     @property
     def sent(self) -> list[str]:
@@ -277,4 +283,4 @@ class CoolifyClient:
     def _as_object(reply: Reply, verb: str) -> dict[str, Any]:
         if isinstance(reply.body, dict):
             return reply.body
-        raise ApiError(f"{verb}: the answer is not an object", code="unreadable_answer")
+        raise ApiError(f"{verb}: the answer is not an object", code="unreadable_answer", retryable=True)
