@@ -16,6 +16,8 @@ import httpx
 import pytest
 from ansible_collections.rewind.database.plugins.module_utils import _errors, _http
 from ansible_collections.rewind.database.plugins.module_utils._answers import error_text, retry_after
+from ansible_collections.rewind.database.plugins.module_utils._coolify import probe as _probe
+from ansible_collections.rewind.database.plugins.module_utils._coolify.probe import Probe
 from ansible_collections.rewind.database.plugins.module_utils._http import READ_ATTEMPTS, Api
 from ansible_collections.rewind.database.plugins.module_utils._waiter import Deadline
 from ansible_collections.rewind.database.tests.unit.both_ways import StubServer
@@ -370,6 +372,15 @@ def test_certificates_are_verified(tmp_path: Path, stub_server: StubServer, cloc
         api(base_url=url.replace("https:", "HTTPS:")).get("/things")
     assert stub_server.requests == []
     assert api(base_url=url, ca_path=str(ca)).get("/things").body == {"ok": 1}
+
+
+def test_the_application_is_asked_with_the_authorities_of_the_public_too(tmp_path: Path) -> None:
+    """Given ca_path, which is meant for Coolify, then the public authorities are still good for health_url."""
+    ca, _key = certificate(tmp_path)
+    public = len(_probe.verify(None).get_ca_certs())
+    assert len(_probe.verify(str(ca)).get_ca_certs()) == public + 1 > 2
+    with pytest.raises(_errors.InvalidInput, match="ca_path"):
+        Probe("https://tracker.example.com", ca_path="/nonexistent/ca.pem")
 
 
 @pytest.mark.parametrize("proxy", ["host:3128", "socks5://host", "http://"])

@@ -515,7 +515,8 @@ def test_a_list_that_cannot_be_read_is_not_an_empty_one(script: Script) -> None:
 
 def test_a_creation_without_a_branch_in_its_answer_is_read_back(script: Script) -> None:
     """Given 201 with nothing of use, then the branch is looked for, and found by its name."""
-    for answer in (None, {}, {"branch": {}}):
+    answers: list[Json | None] = [None, {}, {"branch": {}}]
+    for answer in answers:
         expect_tree(script, [main_branch()])
         script.expect("POST", f"{P}/branches", answer, status=201)
         made = branch(NEW, "new", parent_id=MAIN)

@@ -13,7 +13,7 @@ import functools
 from typing import Any
 from urllib.parse import quote
 
-from .._errors import ApiError, InvalidInput
+from .._errors import ApiError, InvalidInput, UnknownOutcome
 from .._http import Api, Reply
 from .._task import Task
 from .._waiter import Deadline
@@ -272,7 +272,15 @@ class CoolifyClient:
 
     def _write(self, method: str, path: str, body: dict[str, Any] | None, verb: str) -> Reply:
         """:raises UnknownOutcome: on a lost answer and on 5xx: Coolify may have done it before it failed to say so."""
-        return self._checked(self._api.request(method, path, json=body, expect=_ANSWERS, doing=verb), verb)
+        reply = self._checked(self._api.request(method, path, json=body, expect=_ANSWERS, doing=verb), verb)
+        if not isinstance(reply.body, (dict, list)):
+            raise UnknownOutcome(
+                f"{verb}: the answer is none of Coolify's, so it is not known whether it was done",
+                http_status=reply.status,
+                request_id=reply.request_id,
+                hint="Read the state back before trying again.",
+            )
+        return reply
 
     def _checked(self, reply: Reply, verb: str) -> Reply:
         if reply.status in (200, 201):

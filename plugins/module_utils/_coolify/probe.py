@@ -24,11 +24,11 @@ else:
 _TIMEOUT = 5.0
 
 
-def _verify(ca_path: str | None) -> ssl.SSLContext | bool:
+def verify(ca_path: str | None) -> ssl.SSLContext:
     """By the public authorities as well: `ca_path` is meant for Coolify, and the application may have another."""
-    if not ca_path:
-        return True
     context = httpx.create_ssl_context(trust_env=False)
+    if not ca_path:
+        return context
     try:
         context.load_verify_locations(cafile=ca_path)
     except OSError as error:
@@ -55,7 +55,7 @@ class Probe:
         if http_parts(url) is None:
             raise InvalidInput("use health_url: it is not an http or https address", hint="Set it to a whole address.")
         _http.require_httpx()
-        transport = _http.open_transport(verify=_verify(ca_path), proxy=proxy or None, trust_env=False, retries=0)
+        transport = _http.open_transport(verify=verify(ca_path), proxy=proxy or None, trust_env=False, retries=0)
         self._client = httpx.Client(transport=transport, trust_env=False, timeout=_TIMEOUT, follow_redirects=False)
 
     @classmethod

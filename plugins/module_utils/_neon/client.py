@@ -298,10 +298,10 @@ class NeonClient:
 
     def _object(self, method: str, where: str, name: str, doing: str) -> Json:
         reply = self._call(method, where, doing)
-        found = reply.body.get(name) if isinstance(reply.body, dict) else None
-        if not _is_object(found):
+        found: Json | None = reply.body.get(name) if isinstance(reply.body, dict) else None
+        if found is None or not _is_object(found):
             raise _unreadable(reply, name, doing)
-        return dict(found)
+        return found
 
     def _call(self, method: str, where: str, doing: str, *, params: Mapping[str, Any] | None = None) -> Reply:
         try:
