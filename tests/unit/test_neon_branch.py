@@ -528,6 +528,19 @@ def test_a_creation_without_a_branch_in_its_answer_is_read_back(script: Script) 
         assert result["changed"] is True and result["branch"]["id"] == NEW, result
 
 
+def test_neon_may_be_away_after_an_answer_was_lost(script: Script) -> None:
+    """Given a creation whose answer is lost and a service that is away then, then it is read back once that is over."""
+    expect_tree(script, [main_branch()])
+    script.expect("POST", f"{P}/branches", httpx.ReadTimeout("lost"))
+    for _ in range(READ_ATTEMPTS * 2):
+        script.expect("GET", f"{P}/branches", "<html>bad gateway</html>", status=502)
+    script.expect("GET", f"{P}/branches", {"branches": [BACKUP]}, query={"search": "backup-1"})
+    script.expect("GET", f"{P}/operations", {"operations": []})
+    script.expect("GET", f"{P}/branches/{NEW}", {"branch": BACKUP})
+    expect_tree(script, [main_branch(), BACKUP])
+    assert present(endpoints=[])["changed"] is True and len(script.writes()) == 1
+
+
 def test_neon_may_be_away_while_an_operation_runs(script: Script) -> None:
     """Given a service that fails for longer than a read is repeated, then the wait goes on to its deadline."""
     expect_tree(script, [main_branch(), BACKUP])

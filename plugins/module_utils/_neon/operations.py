@@ -165,11 +165,16 @@ class Waiter:
         """
         patience = Deadline(min(READ_BACK_SECONDS, self.deadline.left()))
         for pause in self.pauses():
-            found = look()
-            if found is not None or patience.passed:
-                return found
+            try:
+                found = look()
+            except ApiError as error:
+                # Not to see is not to see that there is nothing.
+                self._tolerate(error)
+            else:
+                if found is not None or patience.passed:
+                    return found
             self.task.progress("the answer to a write was lost: reading back")
-            patience.sleep(pause)
+            (self.deadline if patience.passed else patience).sleep(pause)
         return None
 
     def until_gone(self, what: str, look: Callable[[], Json | None]) -> None:

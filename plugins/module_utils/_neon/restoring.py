@@ -26,6 +26,8 @@ Json = dict[str, Any]
 
 # One restore resets the branch and makes the one with its old state; Neon notes the two one after the other.
 _ONE_RESTORE = datetime.timedelta(minutes=1)
+# Neon notes most times in whole seconds.
+_WHOLE_SECONDS = datetime.timedelta(seconds=1)
 
 
 def restore(work: Waiter) -> Json:
@@ -122,7 +124,7 @@ def _contradiction(target: Json, source: Json, preserved: Json, point: Origin) -
     if parent and not _same_point(target, point):
         known = target.get("parent_timestamp") or target.get("parent_lsn")
         return f"it comes from a restore to {known}, not to {point.point()}"
-    if reset and point.at is not None and point.at > api_instant(reset):
+    if reset and point.at is not None and point.at - api_instant(reset) > _WHOLE_SECONDS:
         return f"the last restore was made at {reset}, before {point.point()}"
     if parent != preserved["id"] and not _born_with(preserved, str(reset)):
         return f"it was made at {preserved.get('created_at')}, and branch {target['id']} was last restored at {reset}"
