@@ -44,14 +44,14 @@ options:
     type: str
   request_timeout:
     description:
-      - Seconds to wait for an answer to one request.
+      - Seconds to wait for an answer to one request, and again for its whole body.
     type: float
     default: 30.0
 requirements:
   - httpx
 notes:
-  - Reads are repeated after network errors. A write is sent once; only the answers 423, 429 and 503, which say that
-    nothing was done, are waited out.
+  - Reads are repeated after network errors and wait out 423, 429 and 503. A write is sent once; only these answers,
+    which say that nothing was done, are waited out.
   - On a local connection the module runs in the controller's own process, unless O(ignore:async) or
     O(ignore:environment) is used.
 """

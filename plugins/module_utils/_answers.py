@@ -36,6 +36,11 @@ def expected(reply: Reply, expect: set[int] | frozenset[int] | None) -> bool:
     return 200 <= reply.status < 300 if expect is None else reply.status in expect
 
 
+def is_foreign(reply: Reply) -> bool:
+    """Whether something in between said 404, as a proxy whose service is away does: all APIs here say it in JSON."""
+    return reply.status == 404 and not isinstance(reply.body, Mapping)
+
+
 def says_json(headers: Mapping[str, str]) -> bool:
     return "json" in headers.get("content-type", "json")
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import _waiter
-from ._answers import Reply, error_text, expected, query_value, retry_after, says_json
+from ._answers import Reply, error_text, expected, is_foreign, query_value, retry_after, says_json
 from ._errors import (
     ApiError,
     InvalidInput,
@@ -44,11 +44,15 @@ except ImportError:
 else:
     HTTPX_ERROR = None
 
-# Reads are retried this often after network errors, unusable bodies and 5xx; 429 is waited out until the deadline.
+# Reads are retried this often after network errors, unusable bodies and 5xx.
 READ_ATTEMPTS = 6
+# A lock, a limit or an upgrade that will pass: reads wait until the deadline.
+PASSING = frozenset({423, 429, 503})
 # Neither API documents a longer pause; a proxy in between might send nonsense.
 LONGEST_RETRY_AFTER = 120.0
 LONGEST_CONNECT = 15.0
+# Coolify's longest answers, lists of deployments with their logs, have a few MiB.
+LARGEST_BODY = 64 * 1024 * 1024
 # A shorter wait for one's turn is not worth a line.
 QUIET_TURN = 3.0
 # A whole window of either API's limit, and some.
@@ -64,7 +68,7 @@ class Api:
     """One API with one token. Give it a `Deadline`, or ``deadline`` stays as long as the task lives.
 
     :param base_url: with the path that all requests share, without a slash at its end.
-    :param timeout: seconds for connecting and for each pause of the answer.
+    :param timeout: seconds for connecting, for each pause of the answer, and for its body altogether.
     :param service: ``neon`` or ``coolify``.
     :param deadline: when to stop waiting out 423, 429 and 503.
     :param per_minute: how many requests the service allows; kept to together with all processes of this user on this
@@ -185,9 +189,12 @@ class Api:
         return self._read(request, expect, doing)
 
     def _patience(self, method: str) -> httpx.Timeout:
-        """A read waits no longer than the deadline; giving up a write early would only leave its outcome unknown."""
-        seconds = self._timeout if method != "GET" else min(self._timeout, max(self.deadline.left(), 1.0))
+        seconds = self._seconds(method)
         return httpx.Timeout(seconds, connect=min(seconds, LONGEST_CONNECT))
+
+    def _seconds(self, method: str) -> float:
+        """A read waits no longer than the deadline; giving up a write early would only leave its outcome unknown."""
+        return self._timeout if method != "GET" else min(self._timeout, max(self.deadline.left(), 1.0))
 
     def _guard(self, method: str, path: str, query: Mapping[str, str], json: Any, doing: str) -> None:
         found = predicted_in([path, query, json])
@@ -209,31 +216,30 @@ class Api:
         attempt = 0
         while True:
             attempt += 1
+            reply = None
             try:
                 reply = self._send(request, doing)
             except httpx.TransportError as error:
                 failure: ApiError = self._network_failure(error, doing)
             except _Malformed as error:
                 failure = ApiError(
-                    f"{doing}: the answer of {self.service.name} is not valid JSON",
+                    f"{doing}: the answer of {self.service.name} is not the JSON that it should be",
                     code="malformed_answer",
                     http_status=error.status,
                     request_id=error.request_id,
                     retryable=True,
                 )
             else:
-                if expected(reply, expect):
+                if expected(reply, expect) and not is_foreign(reply):
                     return reply
                 failure = self._failure(reply, doing)
-                if reply.status == 429:
-                    self._pause(reply, pauses, doing, failure)
-                    attempt -= 1
-                    continue
-                if reply.status < 500:
+                if reply.status < 500 and reply.status not in PASSING and not is_foreign(reply):
                     raise failure
+                if reply.status in PASSING:
+                    attempt -= 1
             if attempt >= READ_ATTEMPTS:
                 raise failure
-            self._pause(None, pauses, doing, failure)
+            self._pause(reply, pauses, doing, failure)
 
     def _write(
         self,
@@ -252,14 +258,21 @@ class Api:
                 raise self._unknown(doing, f"no answer came ({type(error).__name__})") from None
             except _Malformed as error:
                 raise self._unknown(
-                    doing, "the answer is not valid JSON", http_status=error.status, request_id=error.request_id
+                    doing,
+                    "the answer is not the JSON that it should be",
+                    http_status=error.status,
+                    request_id=error.request_id,
                 ) from None
-            if expected(reply, expect):
+            if expected(reply, expect) and not is_foreign(reply):
                 return reply
             failure = self._failure(reply, doing)
             if reply.status in not_done:
                 self._pause(reply, pauses, doing, failure)
                 continue
+            if reply.status == 503:
+                # It may have come after an effect, so whoever sent it reads back; but not before it was asked to.
+                asked = retry_after(reply.headers)
+                self.deadline.sleep(min(LONGEST_RETRY_AFTER, next(pauses) if asked is None else asked))
             if reply.status >= 500:
                 raise self._unknown(
                     doing,
@@ -309,24 +322,44 @@ class Api:
     def _send(self, request: httpx.Request, doing: str) -> Reply:
         self._wait_for_turn(doing)
         try:
-            response = self._client.send(request)
+            response = self._client.send(request, stream=True)
         except httpx.UnsupportedProtocol as error:
             raise InvalidInput(f"{doing}: {error}", hint=f"Check {self.service.url_option}.") from None
-        except httpx.DecodingError:
-            raise _Malformed(0, None) from None
-        self._note_refusal(response)
         request_id = response.headers.get("x-request-id")
-        body: Any = None
-        if response.content:
+        with contextlib.closing(response):
+            self._note_refusal(response)
             try:
-                body = jsonlib.loads(response.content)
-            except ValueError:
+                content = self._content(response)
+            except httpx.DecodingError:
+                raise _Malformed(response.status_code, request_id) from None
+        body: Any = None
+        if content:
+            try:
+                body = jsonlib.loads(content)
+            except (ValueError, RecursionError):
                 if says_json(response.headers) and response.is_success:
                     raise _Malformed(response.status_code, request_id) from None
-                body = response.text
+                body = content.decode(response.encoding or "utf-8", errors="replace")
+        if self.service.objects and response.is_success and response.status_code != 204 and not isinstance(body, dict):
+            raise _Malformed(response.status_code, request_id)
         if isinstance(body, dict) and isinstance(body.get("request_id"), str) and body["request_id"]:
             request_id = body["request_id"]
         return Reply(response.status_code, body, response.headers, request_id)
+
+    def _content(self, response: httpx.Response) -> bytes:
+        """The whole body, within a time of its own: httpx limits only each pause, and a body may drip for ever.
+
+        :raises httpx.TransportError: where it takes too long or does not end.
+        """
+        limit = Deadline(self._seconds(response.request.method))
+        content = bytearray()
+        for chunk in response.iter_bytes():
+            content += chunk
+            if limit.passed:
+                raise httpx.ReadTimeout(f"the answer did not end within {limit.seconds:.0f} s")
+            if len(content) > LARGEST_BODY:
+                raise httpx.RemoteProtocolError(f"the answer is longer than {LARGEST_BODY} bytes")
+        return bytes(content)
 
     def _pause(self, reply: Reply | None, pauses: Iterator[float], doing: str, failure: ApiError) -> None:
         asked = retry_after(reply.headers) if reply is not None else None
@@ -354,6 +387,14 @@ class Api:
                 "and has the ability that this needs."
             )
             return Unauthorized(text, hint=hint, **common)
+        if is_foreign(reply):
+            return ApiError(
+                f"{text}; this is no answer of {service.name}",
+                code="foreign_answer",
+                retryable=True,
+                hint=f"{service.name} may be starting, or {service.url_option} may lead elsewhere.",
+                **common,
+            )
         if reply.status == 404:
             return NotFound(
                 text,
@@ -366,7 +407,7 @@ class Api:
             )
         if 300 <= reply.status < 400:
             return ApiError(text, hint=f"The service redirects elsewhere: correct {service.url_option}.", **common)
-        return ApiError(text, retryable=reply.status in (429, 503), **common)
+        return ApiError(text, retryable=reply.status == 429 or reply.status >= 500, **common)
 
     def _network_failure(self, error: httpx.TransportError, doing: str) -> ApiError:
         reason = str(error) or type(error).__name__
@@ -384,7 +425,7 @@ class Api:
 
 
 class _Malformed(Exception):
-    """An answer that says JSON and is not."""
+    """An answer of success that is not the JSON that it says, or that the service always gives."""
 
     def __init__(self, status: int, request_id: str | None) -> None:
         super().__init__("malformed answer")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import ssl
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ._errors import InvalidInput, Unauthorized
 from ._task import Task
@@ -16,17 +16,21 @@ from ._task import Task
 
 @dataclasses.dataclass(frozen=True)
 class Service:
-    """What differs between the APIs: how a token is given, and which statuses of a write mean that nothing was done."""
+    """What differs between the APIs: how a token is given, and which statuses of a write mean that nothing was done.
+
+    ``objects`` is set where every answer of success but 204 holds a JSON object, so that anything else is none of its.
+    """
 
     name: str
     token_option: str
     token_variable: str
     url_option: str
     not_done: frozenset[int]
+    objects: bool = False
 
 
 SERVICES = {
-    "neon": Service("Neon", "neon_api_key", "NEON_API_KEY", "neon_api_url", frozenset({423, 429, 503})),
+    "neon": Service("Neon", "neon_api_key", "NEON_API_KEY", "neon_api_url", frozenset({423, 429, 503}), objects=True),
     "coolify": Service("Coolify", "coolify_access_token", "COOLIFY_ACCESS_TOKEN", "coolify_api_url", frozenset({429})),
     "sentry": Service("Sentry", "sentry_auth_token", "SENTRY_AUTH_TOKEN", "sentry_api_url", frozenset({429})),
 }
@@ -61,8 +65,8 @@ def checked_proxy(proxy: str | None, task: Task) -> str | None:
     """
     if not proxy:
         return None
-    parts = urlsplit(proxy)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = http_parts(proxy)
+    if parts is None:
         raise InvalidInput(
             "use proxy: it is not an http or https address", hint="Set proxy to an address such as http://host:3128."
         )
@@ -92,15 +96,27 @@ def checked_url(url: str, service: Service, task: Task) -> str:
 
     :raises InvalidInput: where it is none.
     """
-    parts = urlsplit(url or "")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+    parts = http_parts(url or "")
+    if parts is None or parts.username or parts.query or parts.fragment:
         raise InvalidInput(
             f"use {service.url_option}: it is not an http or https address",
             hint=f"Set {service.url_option} to an address such as https://host/path, without user, query or fragment.",
         )
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         task.warn(f"{service.url_option} uses http: the token of {service.name} is sent without encryption.")
-    return url.rstrip("/")
+    # As it was taken apart: "HTTPS://" is https too, and must be treated so by whoever looks at the beginning.
+    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+
+
+def http_parts(url: str) -> SplitResult | None:
+    """The parts of an http or https address; None where it is none."""
+    try:
+        parts = urlsplit(url.strip())
+        # Reading the port is what checks it.
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if usable else None
 
 
 def _is_loopback(host: str) -> bool:

@@ -254,8 +254,10 @@ branch:
           description: When it was last used.
           type: str
 operations:
-  description: The operations that Neon ran for this task, with their last known status.
-  returned: always
+  description:
+    - The operations that Neon ran for this task, with their last known status. Of a failed task they are in RV(partial)
+      as far as they are known.
+  returned: success
   type: list
   elements: dict
   contains:

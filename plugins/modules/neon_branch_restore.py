@@ -16,7 +16,9 @@ description:
     are dropped for some seconds. All databases of the branch go back together.
   - The old state becomes a branch of its own, named O(preserve_under_name), without a compute. All children of the
     branch move to it.
-  - A second run finds the branch of that name and changes nothing.
+  - A second run finds the branch of that name and changes nothing, where it is proven that this very restore made it
+    (by the source and the point that Neon still shows, else by the time of the last restore). A branch of that name
+    from elsewhere, or from another restore, is refused with the code V(other_origin).
   - The task waits for the operations and until the branch is ready, but not for the old state to be detached, which
     Neon does later for root branches.
 extends_documentation_fragment:
@@ -180,8 +182,10 @@ preserved_branch:
   returned: success
   type: dict
 operations:
-  description: The operations that Neon ran for this task, with their last known status.
-  returned: always
+  description:
+    - The operations that Neon ran for this task, with their last known status. Of a failed task they are in RV(partial)
+      as far as they are known.
+  returned: success
   type: list
   elements: dict
   contains:

@@ -283,8 +283,10 @@ replaced_branch:
   returned: success
   type: dict
 operations:
-  description: The operations that Neon ran for this task, with their last known status.
-  returned: always
+  description:
+    - The operations that Neon ran for this task, with their last known status. Of a failed task they are in RV(partial)
+      as far as they are known.
+  returned: success
   type: list
   elements: dict
   contains:

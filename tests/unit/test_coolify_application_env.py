@@ -228,6 +228,25 @@ def test_a_lost_answer_is_settled_by_reading_back(script: Script, options: Json)
     assert result["changed"] is True and len(script.writes()) == 1
 
 
+def test_an_upgrade_of_coolify_is_waited_for(script: Script, options: Json) -> None:
+    """Given 503 more than once, then the rows are read back each time, and sent again while there is time."""
+    script.expect("GET", ENVS, [row()]).expect("GET", "/version", "4.3.11")
+    for _time in range(3):
+        script.expect("PATCH", f"{ENVS}/bulk", "upgrading", status=503, headers={"Retry-After": "20"})
+        script.expect("GET", ENVS, [row()])
+    script.expect("PATCH", f"{ENVS}/bulk", [], status=201).expect("GET", ENVS, [row(value=NEW)])
+    assert call(options, {"key": "DATABASE_URL", "value": NEW})["changed"] is True
+
+
+def test_an_answer_that_is_not_coolifys_is_settled_by_reading_back(script: Script, options: Json) -> None:
+    """Given a page of a proxy instead of an answer, then what is missing is sent once more."""
+    script.expect("GET", ENVS, [row()]).expect("GET", "/version", "4.3.11")
+    html = {"Content-Type": "text/html"}
+    script.expect("PATCH", f"{ENVS}/bulk", "<html>please log in</html>", headers=html).expect("GET", ENVS, [row()])
+    script.expect("PATCH", f"{ENVS}/bulk", [], status=201).expect("GET", ENVS, [row(value=NEW)])
+    assert call(options, {"key": "DATABASE_URL", "value": NEW})["changed"] is True
+
+
 def test_what_is_missing_after_a_lost_answer_is_sent_once_more(script: Script, options: Json) -> None:
     """Given a bulk write that stopped half way, then only the row that is missing is sent, once."""
     script.expect("GET", ENVS, [row(), row("DIRECT_URL")]).expect("GET", "/version", "4.3.11")

@@ -11,8 +11,10 @@ from ansible_collections.rewind.database.tests.unit.coolify_world import (
     APP,
     AT,
     LIST,
+    OTHER_SHA,
     QUEUED,
     SHA,
+    Json,
     application,
     begin,
     call,
@@ -74,10 +76,12 @@ def test_before_4_3_the_commit_is_pinned_and_put_back(script: Script) -> None:
     """Given 4.2 and an application that follows its branch, then HEAD is put back after the deployment."""
     begin(script, version="4.2.0")
     script.expect("PATCH", AT, {"uuid": APP}, json={"git_commit_sha": SHA})
+    script.expect("GET", AT, application(git_commit_sha=SHA))
     idle(script)
     script.expect("POST", f"{AT}/restart", {"message": "Restart request queued.", "deployment_uuid": "new"})
     script.expect("GET", "/deployments/new", deployment("new", rollback=False))
     script.expect("PATCH", AT, {"uuid": APP}, json={"git_commit_sha": "HEAD"})
+    script.expect("GET", AT, application())
     script.expect("GET", AT, application())
     result = call()
     assert result["pin"] == {"field": "git_commit_sha", "value": SHA, "before": "HEAD", "restored": True}
@@ -87,10 +91,12 @@ def test_the_commit_is_put_back_also_when_the_deployment_fails(script: Script) -
     """Given a pinned deployment that fails, then HEAD is put back and the error says how the deployment ended."""
     begin(script, version="4.2.0")
     script.expect("PATCH", AT, {"uuid": APP}, json={"git_commit_sha": SHA})
+    script.expect("GET", AT, application(git_commit_sha=SHA))
     idle(script)
     script.expect("POST", f"{AT}/restart", {"message": "Restart request queued.", "deployment_uuid": "new"})
     script.expect("GET", "/deployments/new", deployment("new", "failed"))
     script.expect("PATCH", AT, {"uuid": APP}, json={"git_commit_sha": "HEAD"})
+    script.expect("GET", AT, application())
     result = call()
     assert result["error"]["code"] == "deployment_failed" and result["partial"]["pin"]["restored"] is True
     assert result["partial"]["deployment"]["status"] == "failed"
@@ -100,6 +106,7 @@ def test_a_pin_that_cannot_be_taken_off_is_said_out_loud(script: Script) -> None
     """Given a put-back that is refused, then the result says that the commit is still set, and what to do."""
     begin(script, version="4.2.0")
     script.expect("PATCH", AT, {"uuid": APP})
+    script.expect("GET", AT, application(git_commit_sha=SHA))
     idle(script)
     script.expect("POST", f"{AT}/restart", {"message": "Restart request queued.", "deployment_uuid": "new"})
     script.expect("GET", "/deployments/new", deployment("new", rollback=False))
@@ -113,13 +120,52 @@ def test_a_lost_answer_to_the_put_back_is_read_back(script: Script) -> None:
     """Given a put-back whose answer is lost, then the application is read, and it is written again only if needed."""
     begin(script, version="4.2.0")
     script.expect("PATCH", AT, {"uuid": APP})
+    script.expect("GET", AT, application(git_commit_sha=SHA))
     idle(script)
     script.expect("POST", f"{AT}/restart", {"message": "Restart request queued.", "deployment_uuid": "new"})
     script.expect("GET", "/deployments/new", deployment("new", rollback=False))
     script.expect("PATCH", AT, httpx.ReadError("reset")).expect("GET", AT, application(git_commit_sha=SHA))
     script.expect("PATCH", AT, {"uuid": APP}, json={"git_commit_sha": "HEAD"})
     script.expect("GET", AT, application())
+    script.expect("GET", AT, application())
     assert call()["pin"]["restored"] is True
+
+
+def test_a_pin_that_is_accepted_and_not_set_is_no_pin(script: Script) -> None:
+    """Given a commit that Coolify accepts and does not keep, then nothing is deployed: it would be other code."""
+    begin(script, version="4.2.0")
+    script.expect("PATCH", AT, {"uuid": APP}, json={"git_commit_sha": SHA}).expect("GET", AT, application())
+    script.expect("PATCH", AT, {"uuid": APP}, json={"git_commit_sha": "HEAD"}).expect("GET", AT, application())
+    result = call()
+    assert result["error"]["code"] == "not_verified" and script.writes() == ["PATCH /api/v1" + AT] * 2
+
+
+@pytest.mark.parametrize(
+    ("app", "ended", "words"),
+    [
+        ({}, {"commit": OTHER_SHA}, f"finished with {OTHER_SHA}"),
+        ({"build_pack": "dockerimage", "docker_registry_image_tag": "v2"}, {"docker_registry_image_tag": "v3"}, "v3"),
+    ],
+    ids=["commit", "tag"],
+)
+def test_a_deployment_of_other_code_is_no_success(script: Script, app: Json, ended: Json, words: str) -> None:
+    """Given a deployment that finishes with another commit or tag than the one asked for, then the task fails."""
+    begin(script, **app)
+    answer = {"deployments": [{"message": "queued.", "resource_uuid": APP, "deployment_uuid": "new"}]}
+    script.expect("POST", "/deploy" if app else f"{AT}/rollback", answer if app else QUEUED)
+    script.expect("GET", "/deployments/new", deployment("new", rollback=not app, **ended))
+    result = call()
+    assert result["error"]["code"] == "wrong_commit" and words in result["msg"], result
+    assert result["partial"]["deployment"]["uuid"] == "new"
+
+
+@pytest.mark.parametrize("shown", ["HEAD", None, SHA[:12], SHA.upper()])
+def test_a_commit_that_is_not_told_or_told_otherwise_is_no_contradiction(script: Script, shown: str | None) -> None:
+    """Given a row that does not name its commit, or abbreviates it, then the deployment is taken for what it is."""
+    begin(script)
+    script.expect("POST", f"{AT}/rollback", QUEUED).expect("GET", "/deployments/new", deployment("new", commit=shown))
+    script.expect("GET", AT, application())
+    assert call()["deployment"]["status"] == "finished"
 
 
 def test_pinning_without_waiting_is_refused(script: Script) -> None:
@@ -204,6 +250,34 @@ def test_nothing_found_after_a_lost_answer_is_asked_once_more(script: Script) ->
             idle(script)
     result = call()
     assert result["error"]["code"] == "unknown_outcome" and len(script.writes()) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, "<html>an upgrade</html>", {}, [], {"deployments": "soon"}, {"deployments": [None]}],
+    ids=["empty", "html", "object", "list", "text", "nothing listed"],
+)
+def test_an_answer_that_is_not_understood_says_nothing(script: Script, answer: object) -> None:
+    """Given a 200 that is not Coolify's, then the list is asked what was queued, and nothing is sent again."""
+    begin(script, version="4.2.0", git_commit_sha=SHA)
+    script.expect("POST", "/deploy", answer, headers={"Content-Type": "text/html"} if isinstance(answer, str) else {})
+    script.expect("GET", LIST, page(deployment("new", "queued", rollback=False), deployment()))
+    script.expect("GET", "/deployments/new", deployment("new", rollback=False)).expect("GET", AT, application())
+    result = call(commit="configured")
+    assert result["deployment"]["uuid"] == "new" and len(script.writes()) == 1, result
+
+
+def test_an_upgrade_of_coolify_is_waited_for(script: Script, clock: FakeClock) -> None:
+    """Given 503 with Retry-After, then no sooner than that it is looked for what was queued, and it is sent again."""
+    begin(script)
+    for _time in range(3):
+        script.expect("POST", f"{AT}/rollback", "upgrading", status=503, headers={"Retry-After": "20"})
+        for _look in range(11):
+            idle(script)
+        idle(script)
+    script.expect("POST", f"{AT}/rollback", QUEUED)
+    script.expect("GET", "/deployments/new", deployment("new")).expect("GET", AT, application())
+    assert call()["deployment"]["uuid"] == "new" and clock.slept.count(20.0) == 3
 
 
 def test_an_answer_that_leaves_the_application_out_is_an_error(script: Script) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from ansible_collections.rewind.database.plugins.module_utils._http import READ_ATTEMPTS
 from ansible_collections.rewind.database.tests.unit.both_ways import BothWays, StubServer
 from ansible_collections.rewind.database.tests.unit.coolify_world import (
     APP,
@@ -17,6 +18,7 @@ from ansible_collections.rewind.database.tests.unit.coolify_world import (
     QUEUED,
     SECRET_VALUE,
     SHA,
+    Json,
     application,
     begin,
     call,
@@ -76,7 +78,7 @@ def test_a_deployment_that_may_have_read_the_old_environment_is_waited_for(scrip
     script.expect("GET", "/deployments/other", deployment("other"))
     idle(script, deployment("other", commit=OTHER_SHA), deployment())
     script.expect("POST", f"{AT}/rollback", QUEUED, json={"commit": OTHER_SHA})
-    script.expect("GET", "/deployments/new", deployment("new")).expect("GET", AT, application())
+    script.expect("GET", "/deployments/new", deployment("new", commit=OTHER_SHA)).expect("GET", AT, application())
     assert call(after="2026-11-22T11:00:00Z")["deployment"]["uuid"] == "new"
 
 
@@ -207,6 +209,48 @@ def test_an_application_that_stays_unhealthy_is_watched_no_longer_than_the_grace
     assert script.writes() == []
 
 
+def test_a_proxy_that_knows_no_route_is_not_coolify(script: Script) -> None:
+    """Given the plain 404 of the proxy during an upgrade, then the deployment is not taken for gone."""
+    begin(script)
+    script.expect("POST", f"{AT}/rollback", QUEUED)
+    script.expect("GET", "/deployments/new", deployment("new", "in_progress"))
+    for _time in range(30):
+        script.expect("GET", "/deployments/new", "404 page not found", status=404)
+    script.expect("GET", "/deployments/new", deployment("new")).expect("GET", AT, application())
+    assert call()["deployment"]["status"] == "finished"
+
+
+def test_a_deployment_that_coolify_forgot_has_a_code_of_its_own(script: Script) -> None:
+    """Given a deployment that ran and is no longer known, then nobody may conclude that it never served."""
+    begin(script)
+    script.expect("POST", f"{AT}/rollback", QUEUED)
+    script.expect("GET", "/deployments/new", deployment("new", "in_progress"))
+    for _time in range(3):
+        script.expect("GET", "/deployments/new", {"message": "Deployment not found."}, status=404)
+    result = call()
+    assert result["error"]["code"] == "deployment_vanished" and result["partial"]["deployment"]["uuid"] == "new"
+
+
+def test_a_deployment_of_others_that_is_gone_is_not_waited_for(script: Script) -> None:
+    """Given a deployment of somebody else that vanishes while it is waited for, then the list decides."""
+    begin(script, deployment("other", "in_progress", finished_at=None), deployment())
+    for _time in range(3):
+        script.expect("GET", "/deployments/other", {"message": "Deployment not found."}, status=404)
+    idle(script)
+    script.expect("POST", f"{AT}/rollback", QUEUED)
+    script.expect("GET", "/deployments/new", deployment("new")).expect("GET", AT, application())
+    assert call()["deployment"]["uuid"] == "new"
+
+
+def test_a_stop_goes_on_while_coolify_is_away(script: Script) -> None:
+    """Given a Coolify that cannot be reached after it was told to stop, then the wait goes on."""
+    script.expect("GET", AT, application()).expect("POST", f"{AT}/stop", {"message": "stopping"})
+    for _time in range(READ_ATTEMPTS):
+        script.expect("GET", AT, "<html>bad gateway</html>", status=502)
+    script.expect("GET", AT, application("exited"))
+    assert call(action="stop")["changed"] is True
+
+
 def test_health_must_stay_good_for_the_soak_time(script: Script) -> None:
     """Given the unhealthy flicker after a good rollout, then it is waited out, and then it must stay good."""
     begin(script)
@@ -255,7 +299,7 @@ def test_the_application_itself_is_asked_too(script: Script) -> None:
 def test_a_deployment_can_be_adopted(script: Script) -> None:
     """Given deployment_uuid, then it is followed and nothing is asked for; one that does not exist is an error."""
     script.expect("GET", AT, application()).expect("GET", LIST, page(deployment()))
-    script.expect("GET", "/deployments/mine", deployment("mine", "queued"))
+    script.expect("GET", "/deployments/mine", deployment("mine", "queued", application={"uuid": APP}))
     script.expect("GET", "/deployments/mine", deployment("mine"))
     script.expect("GET", "/version", "4.3.11").expect("GET", AT, application())
     result = call(deployment_uuid="mine")
@@ -263,6 +307,35 @@ def test_a_deployment_can_be_adopted(script: Script) -> None:
     script.expect("GET", AT, application()).expect("GET", LIST, page(deployment()))
     script.expect("GET", "/deployments/ghost", {"message": "Deployment not found."}, status=404)
     assert "never stored" in call(deployment_uuid="ghost")["msg"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "listed", "code"),
+    [
+        ({"application": {"uuid": "another"}}, None, "other_application"),
+        ({}, [deployment()], "other_application"),
+        ({"application": {"uuid": APP}, "pull_request_id": 7}, None, "invalid_input"),
+    ],
+    ids=["it says so", "not in the list", "of a pull request"],
+)
+def test_a_deployment_of_something_else_proves_nothing(
+    script: Script, answer: Json, listed: list[Json] | None, code: str
+) -> None:
+    """Given the uuid of a deployment of another application, or of a preview, then it is not followed."""
+    script.expect("GET", AT, application()).expect("GET", LIST, page(deployment()))
+    script.expect("GET", "/deployments/theirs", deployment("theirs", **answer))
+    if listed is not None:
+        script.expect("GET", LIST, page(*listed))
+    result = call(deployment_uuid="theirs")
+    assert result["error"]["code"] == code, result
+
+
+def test_a_deployment_of_an_older_coolify_is_found_in_the_list(script: Script) -> None:
+    """Given a version that does not show the application in a deployment, then its list says whose it is."""
+    script.expect("GET", AT, application()).expect("GET", LIST, page(deployment("mine")))
+    script.expect("GET", "/deployments/mine", deployment("mine")).expect("GET", LIST, page(deployment("mine")))
+    script.expect("GET", "/version", "4.0.0").expect("GET", AT, application())
+    assert call(deployment_uuid="mine")["deployment"]["uuid"] == "mine"
 
 
 def test_an_unknown_running_commit_stops_it(script: Script) -> None:
@@ -305,10 +378,10 @@ def test_starting_what_runs_changes_nothing(script: Script) -> None:
 def test_a_token_without_the_ability_is_told(script: Script) -> None:
     """Given a token without deploy, then the message names the ability, and the commit that was set is put back."""
     begin(script, version="4.2.0")
-    script.expect("PATCH", AT, {"uuid": APP})
+    script.expect("PATCH", AT, {"uuid": APP}).expect("GET", AT, application(git_commit_sha=SHA))
     idle(script)
     script.expect("POST", f"{AT}/restart", {"message": "Missing required permissions: deploy"}, status=403)
-    script.expect("PATCH", AT, {"uuid": APP}, json={"git_commit_sha": "HEAD"})
+    script.expect("PATCH", AT, {"uuid": APP}, json={"git_commit_sha": "HEAD"}).expect("GET", AT, application())
     result = call()
     assert result["error"]["code"] == "ability_missing" and "lacks the ability deploy" in result["msg"]
 

@@ -248,6 +248,13 @@ def test_a_phantom_uuid_is_an_empty_answer(script: Script) -> None:
     assert result["deployments"] == [] and not result.get("failed")
 
 
+def test_a_deployment_of_another_application_is_refused(script: Script) -> None:
+    """Given a deployment that belongs to another application than the one named, then it is not shown as its own."""
+    script.expect("GET", "/deployments/theirs", deployment("theirs", application={"uuid": "another"}))
+    result = call("coolify_deployment_info", application=APP, deployment_uuid="theirs")
+    assert result["error"]["code"] == "other_application" and "another" in result["msg"]
+
+
 # -- coolify_consumer_info ---------------------------------------------------------------------------------------------
 
 

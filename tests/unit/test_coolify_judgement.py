@@ -13,6 +13,7 @@ from ansible_collections.rewind.database.plugins.module_utils._coolify.applicati
 from ansible_collections.rewind.database.plugins.module_utils._coolify.deployments import Deployment, LogScrubber
 from ansible_collections.rewind.database.plugins.module_utils._coolify.health import HealthRule, Reading, Soak
 from ansible_collections.rewind.database.plugins.module_utils._coolify.routes import Source, choose
+from ansible_collections.rewind.database.plugins.module_utils._coolify.rows import read_rows, texts_of
 from ansible_collections.rewind.database.plugins.module_utils._coolify.versions import Version
 from ansible_collections.rewind.database.plugins.module_utils._errors import InvalidInput, Refused
 
@@ -71,6 +72,31 @@ def test_log_lines_are_shown_without_hidden_commands_and_secrets() -> None:
     for secret in ("Zk8vQ2wX7pLm", "tok-5h3Kf9", "fra-unlisted-secret"):
         assert secret not in str(tail)
     assert tail[1].endswith(" done")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "secret"),
+    [
+        ("redis://cache:p%40ss-Wm4Tq@host/0", "auth with p@ss-Wm4Tq now", "p@ss-Wm4Tq"),
+        ("redis://cache:p%40ss-Wm4Tq@host/0", "auth with p%40ss-Wm4Tq now", "p%40ss-Wm4Tq"),
+        ("https://h/hook?api_key=k-9Zx8Cv7B&v=1", "sent k-9Zx8Cv7B there", "k-9Zx8Cv7B"),
+        ("-----BEGIN\nMIIEvQIBADANBgkq\n-----END", "MIIEvQIBADANBgkq", "MIIEvQIBADANBgkq"),
+        ("'a\\'quoted-value'", "it says a'quoted-value here", "a'quoted-value"),
+        ("first-half\nx1\nother-half", "x0\nfirst-half\nx1\nother-half", "x1"),
+    ],
+    ids=["decoded", "encoded", "parameter", "line", "escaped", "several lines"],
+)
+def test_what_is_part_of_a_value_is_taken_out_too(value: str, shown: str, secret: str) -> None:
+    """Given a value of which a log shows a part, or the whole over several lines, then that is not shown."""
+    tail = LogScrubber([value]).tail(tuple(shown.split("\n")))
+    assert secret not in "\n".join(tail) and "*" in "".join(tail), tail
+
+
+def test_the_resolved_form_of_a_row_is_taken_out() -> None:
+    """Given a row that takes its value from a shared variable, then what the container gets is not shown."""
+    rows = read_rows([{"uuid": "u", "key": "A", "value": "{{team.TOKEN}}", "real_value": "'shared-Hk3Lp9'"}])
+    assert LogScrubber(texts_of(rows)).line("using shared-Hk3Lp9") == "using ********"
+    assert "shared-Hk3Lp9" not in repr(rows)
 
 
 # -- health ------------------------------------------------------------------------------------------------------------

@@ -95,11 +95,12 @@ def test_lists_are_read_in_each_of_their_shapes_in_order() -> None:
     """Given an array, an object keyed by index, or {count, deployments}, then the same list is read."""
     first, second = {"id": 1}, {"id": 2}
     assert listed([first, second], verb="x") == [first, second]
+    assert listed({"deployments": {}}, under="deployments", verb="x") == []
     assert listed({"10": second, "2": first}, verb="x") == [first, second]
     assert listed({"count": 2, "deployments": [first, second]}, under="deployments", verb="x") == [first, second]
 
 
-@pytest.mark.parametrize("body", [{"message": "x"}, "text", None, [1]])
+@pytest.mark.parametrize("body", [{"message": "x"}, "text", None, [1], {}])
 def test_an_unreadable_list_is_never_an_empty_one(body: Any) -> None:
     """Given another shape, then it is an error: nothing found must mean that there is nothing."""
     with pytest.raises(ApiError, match="not a list"):

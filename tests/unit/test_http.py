@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from ansible_collections.rewind.database.plugins.module_utils import _errors
+from ansible_collections.rewind.database.plugins.module_utils import _errors, _http
 from ansible_collections.rewind.database.plugins.module_utils._answers import error_text, retry_after
+from ansible_collections.rewind.database.plugins.module_utils._coolify import probe as _probe
+from ansible_collections.rewind.database.plugins.module_utils._coolify.probe import Probe
 from ansible_collections.rewind.database.plugins.module_utils._http import READ_ATTEMPTS, Api
 from ansible_collections.rewind.database.plugins.module_utils._waiter import Deadline
 from ansible_collections.rewind.database.tests.unit.both_ways import StubServer
@@ -49,7 +52,9 @@ def test_a_request_carries_the_token_and_the_query(script: Script, clock: FakeCl
         {"status": 500, "answer": {"message": "oops"}},
         {"status": 524, "answer": "<html><title>timeout</title></html>"},
         {"status": 200, "answer": b'{"half'},
+        {"status": 200, "answer": b"[" * 200_000},
     ],
+    ids=["refused", "slow", "cut off", "500", "524", "half", "too deep"],
 )
 def test_a_read_is_repeated_after_trouble(script: Script, clock: FakeClock, trouble: dict[str, Any]) -> None:
     """Given a read that fails twice, then the third attempt's answer is returned, after pauses."""
@@ -76,6 +81,78 @@ def test_429_is_waited_out_as_long_as_it_asks(script: Script, clock: FakeClock, 
     script.expect(method, "/things", {"ok": 1})
     assert api().request(method, "/things").status == 200
     assert sum(clock.slept) >= 7
+
+
+@pytest.mark.parametrize("status", [423, 503])
+@pytest.mark.parametrize("service", ["neon", "coolify"])
+def test_a_read_waits_out_what_will_pass(script: Script, clock: FakeClock, service: str, status: int) -> None:
+    """Given a lock or an upgrade that outlasts the attempts of other trouble, then a read waits for its end."""
+    for _ in range(READ_ATTEMPTS + 2):
+        script.expect("GET", "/things", "down", status=status, headers={"Retry-After": "20"})
+    script.expect("GET", "/things", {"ok": 1})
+    assert api(service=service).get("/things").body == {"ok": 1}
+    assert sum(clock.slept) >= 20 * (READ_ATTEMPTS + 2)
+
+
+def test_a_read_waits_for_what_will_pass_no_longer_than_the_deadline(script: Script, clock: FakeClock) -> None:
+    """Given an upgrade without an end, then the read ends with the deadline, and may be tried again."""
+    for _ in range(4):
+        script.expect("GET", "/things", "down", status=503, headers={"Retry-After": "2"})
+    with pytest.raises(_errors.ApiError) as caught:
+        api(seconds=6).get("/things")
+    assert caught.value.retryable and sum(clock.slept) == pytest.approx(6)
+
+
+@pytest.mark.parametrize("status", [500, 502, 504, 520, 524])
+def test_a_read_that_the_service_failed_may_be_tried_again(script: Script, clock: FakeClock, status: int) -> None:
+    """Given a service that fails every time, then whoever waits for something knows that it may pass."""
+    for _ in range(READ_ATTEMPTS):
+        script.expect("GET", "/things", "<html>bad gateway</html>", status=status)
+    with pytest.raises(_errors.ApiError) as caught:
+        api().get("/things")
+    assert caught.value.retryable and caught.value.http_status == status
+
+
+class Dripping(httpx.SyncByteStream):
+    """A body of which a byte comes every ten seconds, without end."""
+
+    def __init__(self, clock: FakeClock, chunk: bytes = b" ") -> None:
+        self.clock = clock
+        self.chunk = chunk
+        self.closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            self.clock.now += 10
+            yield self.chunk
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def dripping(monkeypatch: pytest.MonkeyPatch, body: Dripping) -> None:
+    answer = httpx.MockTransport(lambda _request: httpx.Response(200, stream=body))
+    monkeypatch.setattr(_http, "open_transport", lambda **_options: answer)
+
+
+def test_a_body_that_drips_ends_with_the_time_given(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
+    """Given a body that never ends, then a read gives up, and a write is one whose outcome is unknown."""
+    body = Dripping(clock)
+    dripping(monkeypatch, body)
+    with pytest.raises(_errors.Unreachable, match="did not end within 30 s"):
+        api().get("/things")
+    assert body.closed
+    with pytest.raises(_errors.UnknownOutcome):
+        api().post("/things")
+
+
+def test_a_body_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
+    """Given more than any true answer holds, then it is given up before the memory is full."""
+    monkeypatch.setattr(_http, "LARGEST_BODY", 1000)
+    dripping(monkeypatch, Dripping(clock, b"x" * 600))
+    with pytest.raises(_errors.UnknownOutcome):
+        api().post("/things")
+    assert clock.now == 1020
 
 
 def test_429_that_asks_for_more_than_is_left_is_an_error(script: Script, clock: FakeClock) -> None:
@@ -133,6 +210,27 @@ def test_a_write_without_an_answer_is_sent_once(script: Script, clock: FakeClock
     with pytest.raises(_errors.UnknownOutcome):
         client.post("/things", json={})
     assert client.writes == [("POST", "/things")]
+
+
+@pytest.mark.parametrize("answer", [None, "<html>a portal</html>", ["a", "list"]], ids=["empty", "html", "list"])
+def test_success_of_neon_is_always_an_object(script: Script, clock: FakeClock, answer: Any) -> None:
+    """Given an answer of success that Neon never gives, then a read is repeated and a write's outcome is unknown."""
+    script.expect("GET", "/things", answer).expect("GET", "/things", {"ok": 1})
+    assert api().get("/things").body == {"ok": 1}
+    script.expect("POST", "/things", answer, status=201)
+    with pytest.raises(_errors.UnknownOutcome):
+        api().post("/things")
+
+
+@pytest.mark.parametrize("answer", [None, "404 page not found"], ids=["empty", "text"])
+def test_a_404_of_a_proxy_says_nothing_about_the_object(script: Script, clock: FakeClock, answer: str | None) -> None:
+    """Given the 404 of a proxy whose service is away, then a read goes on, and a deletion is not taken for done."""
+    script.expect("GET", "/things", answer, status=404).expect("GET", "/things", {"ok": 1})
+    assert api(service="coolify").get("/things", expect={200, 404}).body == {"ok": 1}
+    script.expect("DELETE", "/things", answer, status=404)
+    with pytest.raises(_errors.ApiError) as caught:
+        api(service="coolify").delete("/things", expect={200, 404})
+    assert caught.value.code == "foreign_answer" and caught.value.retryable
 
 
 def test_a_write_that_never_left_is_not_an_unknown_outcome(script: Script, clock: FakeClock) -> None:
@@ -195,7 +293,16 @@ def test_a_redirect_is_not_followed(script: Script) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "example.com", "ftp://example.com", "https://user:pw@example.com", "https://h/?q=1"]
+    "url",
+    [
+        "",
+        "example.com",
+        "ftp://example.com",
+        "https://user:pw@example.com",
+        "https://h/?q=1",
+        "https://h:many",
+        "https://[::1",
+    ],
 )
 def test_an_unusable_address_is_refused(url: str) -> None:
     """Given an address that is none, then the message names the option."""
@@ -261,7 +368,19 @@ def test_certificates_are_verified(tmp_path: Path, stub_server: StubServer, cloc
     with pytest.raises(_errors.Unreachable, match=r"(?i)certificate"):
         api(base_url=url).get("/things")
     assert stub_server.requests == []
+    with pytest.raises(_errors.Unreachable, match=r"(?i)certificate"):
+        api(base_url=url.replace("https:", "HTTPS:")).get("/things")
+    assert stub_server.requests == []
     assert api(base_url=url, ca_path=str(ca)).get("/things").body == {"ok": 1}
+
+
+def test_the_application_is_asked_with_the_authorities_of_the_public_too(tmp_path: Path) -> None:
+    """Given ca_path, which is meant for Coolify, then the public authorities are still good for health_url."""
+    ca, _key = certificate(tmp_path)
+    public = len(_probe.verify(None).get_ca_certs())
+    assert len(_probe.verify(str(ca)).get_ca_certs()) == public + 1 > 2
+    with pytest.raises(_errors.InvalidInput, match="ca_path"):
+        Probe("https://tracker.example.com", ca_path="/nonexistent/ca.pem")
 
 
 @pytest.mark.parametrize("proxy", ["host:3128", "socks5://host", "http://"])

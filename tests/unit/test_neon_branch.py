@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from ansible_collections.rewind.database.plugins.module_utils._http import READ_ATTEMPTS
 from ansible_collections.rewind.database.tests.unit.both_ways import BothWays, StubServer
 from ansible_collections.rewind.database.tests.unit.neon_project import (
     MAIN,
@@ -414,7 +415,8 @@ def test_computes_are_added_and_changed_and_never_removed(script: Script) -> Non
         json={"endpoint": {"branch_id": NEW, "type": "read_only"}},
     )
     script.expect("GET", f"{P}/branches/{NEW}", {"branch": BACKUP})
-    expect_tree(script, [main_branch(), BACKUP], before)
+    after = [before[1], before[2], {**before[0], "autoscaling_limit_max_cu": 4}]
+    expect_tree(script, [main_branch(), BACKUP], after)
     wanted = [
         {
             "type": "read_write",
@@ -426,6 +428,17 @@ def test_computes_are_added_and_changed_and_never_removed(script: Script) -> Non
     ]
     result = present(endpoints=wanted)
     assert result["changed"] is True and len(result["branch"]["endpoints"]) == 3
+
+
+@pytest.mark.parametrize("after", [[], [endpoint("ep-1", NEW)]], ids=["none", "with other limits"])
+def test_computes_that_were_not_made_as_asked_are_an_error(script: Script, after: list[Json]) -> None:
+    """Given a creation that is accepted without its compute, or with another one, then the task does not succeed."""
+    expect_tree(script, [main_branch()])
+    script.expect("POST", f"{P}/branches", {"branch": BACKUP, "operations": []}, status=201)
+    script.expect("GET", f"{P}/branches/{NEW}", {"branch": BACKUP})
+    expect_tree(script, [main_branch(), BACKUP], after)
+    result = present(endpoints=[{"type": "read_write", "autoscaling_limit_max_cu": 4}])
+    assert result["failed"] and result["error"]["code"] == "not_applied", result
 
 
 def test_annotations_of_an_existing_branch_stay(script: Script) -> None:
@@ -457,6 +470,8 @@ def test_a_branch_is_removed_and_its_operations_waited_for(script: Script) -> No
     expect_tree(script, [main_branch(), BACKUP])
     script.expect("DELETE", f"{P}/branches/{NEW}", {"operations": [operation("o1", "delete_timeline", "running")]})
     script.expect("GET", f"{P}/operations/o1", {"operation": operation("o1", "delete_timeline")})
+    script.expect("GET", f"{P}/branches/{NEW}", {"branch": BACKUP})
+    script.expect("GET", f"{P}/branches/{NEW}", {"message": "branch not found"}, status=404)
     result = absent()
     assert result["changed"] is True and result["branch"] is None and result["diff"]["before"]["id"] == NEW
     expect_tree(script, [main_branch()])
@@ -468,7 +483,88 @@ def test_a_branch_that_went_by_itself_is_gone(script: Script, status: int, answe
     """Given a branch that expires between the look and the deletion, then its absence is success."""
     expect_tree(script, [main_branch(), BACKUP])
     script.expect("DELETE", f"{P}/branches/{NEW}", answer, status=status)
+    script.expect("GET", f"{P}/branches/{NEW}", {"message": "branch not found"}, status=404)
     assert "failed" not in absent()
+
+
+def test_a_branch_that_stays_after_its_deletion_is_not_called_gone(script: Script, clock: FakeClock) -> None:
+    """Given a deletion that is accepted and does nothing, then the task ends with its time, and says so."""
+    expect_tree(script, [main_branch(), BACKUP])
+    script.expect("DELETE", f"{P}/branches/{NEW}", {"operations": []})
+    for _ in range(8):
+        script.expect("GET", f"{P}/branches/{NEW}", {"branch": BACKUP})
+    result = absent(wait_timeout=3, poll_interval=1)
+    assert result["failed"] and "still there" in result["msg"], result
+
+
+def test_what_was_deleted_may_still_be_shown(script: Script) -> None:
+    """Given a branch that Neon keeps for a while after its deletion, then it counts as gone."""
+    expect_tree(script, [main_branch(), BACKUP])
+    script.expect("DELETE", f"{P}/branches/{NEW}", {"operations": []})
+    kept = {**BACKUP, "recovery": {"deleted_at": "2025-01-13T15:00:00Z"}}
+    script.expect("GET", f"{P}/branches/{NEW}", {"branch": kept})
+    assert absent()["changed"] is True
+
+
+def test_a_list_that_cannot_be_read_is_not_an_empty_one(script: Script) -> None:
+    """Given an answer without the branches, then nothing is taken for absent."""
+    script.expect("GET", f"{P}/branches", {"pagination": {}})
+    result = absent()
+    assert result["error"]["code"] == "unreadable_answer" and result["error"]["retryable"], result
+
+
+def test_a_creation_without_a_branch_in_its_answer_is_read_back(script: Script) -> None:
+    """Given 201 with nothing of use, then the branch is looked for, and found by its name."""
+    answers: list[Json | None] = [None, {}, {"branch": {}}]
+    for answer in answers:
+        expect_tree(script, [main_branch()])
+        script.expect("POST", f"{P}/branches", answer, status=201)
+        made = branch(NEW, "new", parent_id=MAIN)
+        script.expect("GET", f"{P}/branches", {"branches": [made]}, query={"search": "new"})
+        script.expect("GET", f"{P}/operations", {"operations": []})
+        script.expect("GET", f"{P}/branches/{NEW}", {"branch": made})
+        expect_tree(script, [main_branch(), made])
+        result = call("neon_branch", name="new", endpoints=[])
+        assert result["changed"] is True and result["branch"]["id"] == NEW, result
+
+
+def test_neon_may_be_away_after_an_answer_was_lost(script: Script) -> None:
+    """Given a creation whose answer is lost and a service that is away then, then it is read back once that is over."""
+    expect_tree(script, [main_branch()])
+    script.expect("POST", f"{P}/branches", httpx.ReadTimeout("lost"))
+    for _ in range(READ_ATTEMPTS * 2):
+        script.expect("GET", f"{P}/branches", "<html>bad gateway</html>", status=502)
+    script.expect("GET", f"{P}/branches", {"branches": [BACKUP]}, query={"search": "backup-1"})
+    script.expect("GET", f"{P}/operations", {"operations": []})
+    script.expect("GET", f"{P}/branches/{NEW}", {"branch": BACKUP})
+    expect_tree(script, [main_branch(), BACKUP])
+    assert present(endpoints=[])["changed"] is True and len(script.writes()) == 1
+
+
+def test_neon_may_be_away_while_an_operation_runs(script: Script) -> None:
+    """Given a service that fails for longer than a read is repeated, then the wait goes on to its deadline."""
+    expect_tree(script, [main_branch(), BACKUP])
+    script.expect("DELETE", f"{P}/branches/{NEW}", {"operations": [operation("o1", "delete_timeline", "running")]})
+    for _ in range(READ_ATTEMPTS + 1):
+        script.expect("GET", f"{P}/operations/o1", "<html>bad gateway</html>", status=502)
+    script.expect("GET", f"{P}/operations/o1", {"operation": operation("o1", "delete_timeline")})
+    script.expect("GET", f"{P}/branches/{NEW}", {"message": "branch not found"}, status=404)
+    assert absent()["changed"] is True
+
+
+def test_operations_are_read_from_every_page(script: Script) -> None:
+    """Given pages that hold fewer than was asked for, then what runs on a later one is seen too."""
+    running = operation("o2", "detach_parent_branch", "running", branch_id=MAIN)
+    expect_tree(script, [main_branch(parent_id=NEW), BACKUP])
+    first = {"operations": [operation("o1", "start_compute")], "pagination": {"cursor": "c1"}}
+    script.expect("GET", f"{P}/operations", first, query={"cursor": None})
+    script.expect(
+        "GET", f"{P}/operations", {"operations": [running], "pagination": {"cursor": "c2"}}, query={"cursor": "c1"}
+    )
+    script.expect("GET", f"{P}/operations", {"operations": [], "pagination": {"cursor": "c2"}}, query={"cursor": "c2"})
+    script.expect("DELETE", f"{P}/branches/{NEW}", {"operations": []})
+    script.expect("GET", f"{P}/branches/{NEW}", {"message": "branch not found"}, status=404)
+    assert absent()["changed"] is True
 
 
 @pytest.mark.parametrize(
@@ -506,6 +602,7 @@ def test_a_child_that_is_being_detached_is_waited_out(
         text = f"cannot delete branch that has children: {MAIN}"
         script.expect("DELETE", f"{P}/branches/{NEW}", {"message": text}, status=422)
     script.expect("DELETE", f"{P}/branches/{NEW}", {"operations": []})
+    script.expect("GET", f"{P}/branches/{NEW}", {"message": "branch not found"}, status=404)
     assert absent()["changed"] is True
     assert clock.slept == [1.0, 2.0, 4.0]
 

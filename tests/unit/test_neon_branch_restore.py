@@ -32,8 +32,10 @@ Json = dict[str, Any]
 pytestmark = pytest.mark.usefixtures("clock")
 
 NAME = "rollback-20250113-150000"
-KEPT = branch(NEW, NAME)
+KEPT = branch(NEW, NAME, created_at="2025-01-13T14:59:58.123456789Z")
 RESTORED = main_branch(parent_id=NEW, parent_timestamp=POINT, last_reset_at="2025-01-13T15:00:00Z")
+# Soon after, a root has no parent any more, and so tells nothing of the point.
+DETACHED = {**RESTORED, "parent_id": None, "parent_timestamp": None}
 CHILD = branch(OTHER, "dev", parent_id=MAIN)
 
 
@@ -92,7 +94,7 @@ def test_a_source_without_a_point_is_its_head(script: Script) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    [RESTORED, {**RESTORED, "parent_id": None, "parent_timestamp": None}, {**RESTORED, "parent_timestamp": None}],
+    [RESTORED, DETACHED, {**RESTORED, "parent_timestamp": None}],
     ids=["still a child", "detached", "point not told"],
 )
 def test_a_second_run_finds_the_first_one(script: Script, target: Json) -> None:
@@ -101,6 +103,15 @@ def test_a_second_run_finds_the_first_one(script: Script, target: Json) -> None:
     result = restore()
     assert result["changed"] is False and result["preserved_branch"]["id"] == NEW, result
     assert result["diff"]["before"] == result["diff"]["after"]
+
+
+def test_a_restore_from_another_branch_is_found_again(script: Script) -> None:
+    """Given a branch whose data comes from the source that is asked for, then it was done; from another it was not."""
+    target = main_branch(parent_id=OTHER, parent_timestamp=POINT, last_reset_at="2025-01-13T15:00:00Z")
+    for source, changed in ((OTHER, False), (MAIN, None)):
+        expect_tree(script, [target, KEPT, CHILD])
+        result = restore(source_branch_id=source)
+        assert result.get("changed") is changed or result["error"]["code"] == "other_origin", result
 
 
 def test_a_run_after_a_killed_one_waits_for_what_that_began(script: Script) -> None:
@@ -121,6 +132,10 @@ def test_a_run_after_a_killed_one_waits_for_what_that_began(script: Script) -> N
         ([main_branch(), KEPT], "was never restored"),
         ([{**RESTORED, "parent_timestamp": "2025-01-13T14:00:00Z"}, KEPT], "not to 2025-01-13T14:25:00Z"),
         ([main_branch(name=NAME)], "the branch itself"),
+        ([{**DETACHED, "last_reset_at": "2025-01-13T16:00:00Z"}, KEPT], "last restored at 2025-01-13T16:00:00Z"),
+        ([{**DETACHED, "last_reset_at": "2025-01-13T14:20:00Z"}, KEPT], "before 2025-01-13T14:25:00Z"),
+        ([DETACHED, {**KEPT, "created_at": None}], "last restored at"),
+        ([{**RESTORED, "parent_id": OTHER}, KEPT], f"comes from {OTHER}, not from {MAIN}"),
     ],
 )
 def test_a_branch_of_that_name_from_elsewhere_is_an_error(script: Script, branches: list[Json], words: str) -> None:

@@ -129,6 +129,8 @@ def test_a_compute_is_removed_once(script: Script) -> None:
     script.expect(
         "DELETE", f"{P}/endpoints/{EP}", {"endpoint": IDLE, "operations": [operation("o1", "suspend_compute")]}
     )
+    expect_list(script, IDLE)
+    expect_list(script)
     result = compute(state="absent")
     assert result["changed"] is True and result["endpoint"] is None and result["diff"]["before"]["id"] == EP
     expect_list(script)

@@ -15,7 +15,7 @@ from .._errors import InvalidInput
 from .._task import Task
 from .._uri import parse_uri
 from .deployments import HEAD, LogScrubber
-from .rows import FLAG_DEFAULTS, Row, by_identity
+from .rows import FLAG_DEFAULTS, Row, by_identity, texts_of
 
 Json = dict[str, Any]
 
@@ -102,7 +102,7 @@ def rolling(body: Mapping[str, Any]) -> Json:
 
 def migration_hints(body: Mapping[str, Any], rows: Sequence[Row]) -> list[Json]:
     """Commands that run, or may run, a migration when the application is deployed (rule 1), without secrets."""
-    scrubber = LogScrubber(row.value for row in rows)
+    scrubber = LogScrubber(texts_of(rows))
     found = [name for name in _AROUND if body.get(name)]
     found += [name for name in _MAY_MIGRATE if _MIGRATES.search(str(body.get(name) or ""))]
     return [{"where": name, "command": scrubber.line(str(body[name]))} for name in found]

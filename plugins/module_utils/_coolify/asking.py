@@ -31,11 +31,13 @@ def answer_for(reply: Reply, application: str) -> tuple[str | None, str]:
     """The uuid and the message of an answer to deploy, restart, start or rollback; no uuid where nothing was queued.
 
     :raises Refused: when /deploy left the application out, or refused it inside of a 200.
+    :raises UnknownOutcome: for an answer that is none of Coolify's: it says nothing about what was queued.
     """
-    body: Any = reply.body if isinstance(reply.body, dict) else {}
-    item = body
-    if "deployments" in body:
-        items = body["deployments"] if isinstance(body["deployments"], list) else []
+    item: Any = reply.body
+    if isinstance(item, dict) and "deployments" in item:
+        items = item["deployments"]
+        if not isinstance(items, list) or not all(isinstance(entry, dict) for entry in items):
+            raise _not_understood(reply, application)
         item = next((entry for entry in items if entry.get("resource_uuid") == application), None)
         if item is None:
             raise Refused(
@@ -43,12 +45,22 @@ def answer_for(reply: Reply, application: str) -> tuple[str | None, str]:
                 code="not_queued",
                 hint="Check that the token's user may deploy this application.",
             )
+    if not isinstance(item, dict) or not (item.get("message") or item.get("deployment_uuid")):
+        raise _not_understood(reply, application)
     message = str(item.get("message") or "")
     uuid = item.get("deployment_uuid") or None
     if uuid is None and _ALREADY not in message.lower():
         raise Refused(f"deploy application {application}: {message or 'nothing was queued'}", code="not_queued")
     # The uuid beside "already queued" is a fresh one that was never stored.
     return (None if _ALREADY in message.lower() else str(uuid)), message
+
+
+def _not_understood(reply: Reply, application: str) -> UnknownOutcome:
+    return UnknownOutcome(
+        f"deploy application {application}: the answer is none of Coolify's, so it is not known whether it was queued",
+        http_status=reply.status,
+        hint="Look at the application's deployments before trying again.",
+    )
 
 
 class Requester:
@@ -91,10 +103,11 @@ class Requester:
 
     def _once(self, route: Route, known: set[str]) -> Deployment | None:
         try:
-            reply = self._send(route)
-        except UnknownOutcome:
+            uuid, _message = answer_for(self._send(route), self._application)
+        except UnknownOutcome as doubt:
             found = self._look_for(route, known)
-            self._doubts += found is None
+            # 503 is what Coolify says while it upgrades itself: that is waited for to the deadline.
+            self._doubts += found is None and doubt.http_status != 503
             if found is None and self._doubts > 1:
                 raise
             return found
@@ -104,7 +117,6 @@ class Requester:
                 return None
             raise
         self._doubts = 0
-        uuid, _message = answer_for(reply, self._application)
         return self._stored(uuid, known) if uuid is not None else None
 
     def _send(self, route: Route) -> Reply:

@@ -13,7 +13,7 @@ import functools
 from typing import Any
 from urllib.parse import quote
 
-from .._errors import ApiError, InvalidInput
+from .._errors import ApiError, InvalidInput, UnknownOutcome
 from .._http import Api, Reply
 from .._task import Task
 from .._waiter import Deadline
@@ -36,15 +36,17 @@ def listed(body: Any, *, under: str = "", verb: str) -> list[dict[str, Any]]:
     ``GET /deployments`` may answer an object keyed by index instead of an array, and ``GET
     /deployments/applications/{uuid}`` answers ``{count, deployments}``.
 
-    :raises ApiError: for any other shape: an unreadable list must never pass for an empty one.
+    :raises ApiError: for any other shape: an unreadable list must never pass for an empty one, and an empty object is
+        one only where the answer is known to be an object around it.
     """
-    if isinstance(body, dict) and under and under in body:
+    is_wrapped = isinstance(body, dict) and bool(under) and under in body
+    if is_wrapped:
         body = body[under]
-    if isinstance(body, dict) and all(str(key).isdigit() for key in body):
+    if isinstance(body, dict) and (body or is_wrapped) and all(str(key).isdigit() for key in body):
         body = [body[key] for key in sorted(body, key=int)]
     if isinstance(body, list) and all(isinstance(item, dict) for item in body):
         return body
-    raise ApiError(f"{verb}: the answer is not a list", code="unreadable_answer")
+    raise ApiError(f"{verb}: the answer is not a list", code="unreadable_answer", retryable=True)
 
 
 def part(name: str) -> str:
@@ -100,6 +102,10 @@ class CoolifyClient:
         """Wait out 429 for at least this long from now, though the task's own time may be over."""
         if self._api.deadline.left() < seconds:
             self._api.deadline = Deadline(seconds)
+
+    @property
+    def deadline(self) -> Deadline:
+        return self._api.deadline
 
     @property
     def sent(self) -> list[str]:
@@ -266,7 +272,15 @@ class CoolifyClient:
 
     def _write(self, method: str, path: str, body: dict[str, Any] | None, verb: str) -> Reply:
         """:raises UnknownOutcome: on a lost answer and on 5xx: Coolify may have done it before it failed to say so."""
-        return self._checked(self._api.request(method, path, json=body, expect=_ANSWERS, doing=verb), verb)
+        reply = self._checked(self._api.request(method, path, json=body, expect=_ANSWERS, doing=verb), verb)
+        if not isinstance(reply.body, (dict, list)):
+            raise UnknownOutcome(
+                f"{verb}: the answer is none of Coolify's, so it is not known whether it was done",
+                http_status=reply.status,
+                request_id=reply.request_id,
+                hint="Read the state back before trying again.",
+            )
+        return reply
 
     def _checked(self, reply: Reply, verb: str) -> Reply:
         if reply.status in (200, 201):
@@ -277,4 +291,4 @@ class CoolifyClient:
     def _as_object(reply: Reply, verb: str) -> dict[str, Any]:
         if isinstance(reply.body, dict):
             return reply.body
-        raise ApiError(f"{verb}: the answer is not an object", code="unreadable_answer")
+        raise ApiError(f"{verb}: the answer is not an object", code="unreadable_answer", retryable=True)

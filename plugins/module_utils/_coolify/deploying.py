@@ -18,8 +18,8 @@ from .._time import parse_instant
 from .._waiter import Deadline, clock
 from .asking import Requester, too_late
 from .client import CoolifyClient
-from .deployments import HEAD, Deployment, last_finished, read_deployments, running
-from .follow import Follower
+from .deployments import HEAD, Deployment, last_finished, read_deployments, running, same_commit
+from .follow import Follower, check_belongs
 from .health import HealthRule, Reading, Soak
 from .pin import Pinned
 from .probe import Probe
@@ -27,7 +27,6 @@ from .routes import CONFIGURED_COMMIT, RUNNING_COMMIT, Request, Route, Source, c
 
 # After a cancel Coolify kills the builder first; this is how long its end is waited for beyond the deadline.
 _CANCEL_SECONDS = 30.0
-_SHORTEST_COMMIT = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +82,7 @@ def _is_of(deployment: Deployment, order: Order, source: Source) -> bool:
         wanted = (source.tag or "") if is_image else source.commit
     if wanted == HEAD:
         return True
-    return runs == wanted or (not is_image and _same_commit(runs or "", wanted))
-
-
-def _same_commit(one: str, other: str) -> bool:
-    """Git's abbreviations: at least seven digits of the same commit."""
-    return min(len(one), len(other)) >= _SHORTEST_COMMIT and (one.startswith(other) or other.startswith(one))
+    return runs == wanted or (not is_image and same_commit(runs or "", wanted))
 
 
 class Deployer:
@@ -193,6 +187,7 @@ class Deployer:
             self._deployment = requester.request(route, None if route.pin is not None else found)
             if self._order.wait:
                 self._follow()
+                self._check_commit(route)
             self._follower.phases.enter("put_back" if route.pin is not None else None)
         self._follower.phases.enter(None)
 
@@ -205,7 +200,13 @@ class Deployer:
                 hint="Coolify also answers uuids of deployments that it never stored: look at the application's list "
                 "with coolify_deployment_info.",
             )
+        check_belongs(self._client, self._order.application, body)
         self._deployment = Deployment.read(body)
+        if self._deployment.is_preview:
+            raise InvalidInput(
+                f"follow deployment {uuid}: it is one of a pull request, and says nothing about the application itself",
+                hint="Set deployment_uuid to a deployment of the application.",
+            )
         if not self._order.wait or (self._task.check_mode and self._deployment.is_running):
             return self._result()
         self._follow()
@@ -220,6 +221,17 @@ class Deployer:
         self._deployment = ended
         if not ended.is_finished:
             raise self._failed(ended)
+
+    def _check_commit(self, route: Route) -> None:
+        """Refuse to call other code a success: somebody may have set another commit before it was its turn."""
+        ended = self._known()
+        if ended.runs_other(route.commit, is_image=route.is_image):
+            raise OperationFailed(
+                f"deploy application {self._order.application}: deployment {ended.uuid} finished with "
+                f"{ended.tag if route.is_image else ended.commit}, and asked for was {route.commit}",
+                code="wrong_commit",
+                hint="That code runs now. Look at who else deploys this application, and run again.",
+            )
 
     def _known(self) -> Deployment:
         if self._deployment is None:
@@ -337,7 +349,11 @@ class Deployer:
             return self._result()
         self._follower.phases.enter("stop")
         for _elapsed in clock(self._deadline, self._order.poll_interval):
-            self._reading = self._look()
+            try:
+                self._reading = self._look()
+            except ApiError as error:
+                self._follower.tolerate(error)
+                continue
             if self._reading.state == "exited":
                 self._follower.phases.enter(None)
                 return self._result()

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from .._secrets import MASK, Masker
 
@@ -20,6 +22,8 @@ TERMINAL = frozenset({"finished", "failed", "cancelled-by-user"})
 
 HEAD = "HEAD"
 LOG_TAIL = 20
+_SHORTEST_COMMIT = 7
+_COMMIT = re.compile(r"[0-9a-f]{7,64}", re.IGNORECASE)
 _LONGEST_LINE = 300
 
 # Lines of ApplicationDeploymentJob::should_skip_build and of its build steps.
@@ -31,6 +35,9 @@ _SECRET_ASSIGNMENT = re.compile(
     r"[\w.-]*[\"']?\s*[=:]\s*)(?P<value>\"[^\"]*\"|'[^']*'|[^\s,;]+)",
     re.IGNORECASE,
 )
+
+
+_SECRET_PARAMETER = re.compile(r"pass|secret|token|key|credential", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +93,18 @@ class Deployment:
             return False
         return True if any(_SKIPPED in line for line in self.lines) else None
 
+    def runs_other(self, wanted: str | None, *, is_image: bool) -> bool:
+        """Whether it is known to be of something else: of another tag of an image, or of another commit.
+
+        A name of git's, such as that of a tag, can be compared with no commit; and a row says "HEAD" until Coolify has
+        asked git what that is.
+        """
+        if is_image:
+            return bool(wanted and self.tag) and self.tag != wanted
+        if not wanted or not self.commit or not (_COMMIT.fullmatch(wanted) and _COMMIT.fullmatch(self.commit)):
+            return False
+        return not same_commit(self.commit, wanted)
+
     def public(self, scrubber: LogScrubber | None = None) -> dict[str, Any]:
         """The shape that modules return; without a scrubber no line of the log is shown."""
         return {
@@ -99,6 +118,12 @@ class Deployment:
             "finished_at": self.finished_at,
             "log_tail": scrubber.tail(self.lines) if scrubber is not None else [],
         }
+
+
+def same_commit(one: str, other: str) -> bool:
+    """Git's abbreviations: at least seven digits of the same commit."""
+    one, other = one.lower(), other.lower()
+    return min(len(one), len(other)) >= _SHORTEST_COMMIT and (one.startswith(other) or other.startswith(one))
 
 
 def _flag(value: Any) -> bool | None:
@@ -138,18 +163,50 @@ def last_finished(deployments: Iterable[Deployment]) -> Deployment | None:
 class LogScrubber:
     """Takes secrets out of log lines. Coolify itself hides only the values of locked rows.
 
-    :param values: the values of all env rows; those too short to be a secret stay.
+    :param values: the values of all env rows, in each form that is known; those too short to be a secret stay.
     """
 
     _SHORTEST = 6
+    # What was written over several lines is looked for in this many more than are shown.
+    _CONTEXT = 200
 
     def __init__(self, values: Iterable[str | None]) -> None:
-        self._masker = Masker(value for value in values if value is not None and len(value) >= self._SHORTEST)
+        found = {part for value in values if value for part in _parts(value)}
+        self._masker = Masker(part for part in found if len(part) >= self._SHORTEST)
 
     def line(self, text: str) -> str:
-        cleaned = _SECRET_ASSIGNMENT.sub(lambda found: found["before"] + MASK, self._masker.text(text))
-        return cleaned if len(cleaned) <= _LONGEST_LINE else cleaned[: _LONGEST_LINE - 1] + "…"
+        return self._shortened(self._masker.text(text))
 
     def tail(self, lines: tuple[str, ...] | None, count: int = LOG_TAIL) -> list[str]:
         """The last lines, oldest first."""
-        return [self.line(line) for line in (lines or ())[-count:]]
+        near = list(lines or ())[-(count + self._CONTEXT) :]
+        # One after the other as well: a password may stand beside the end of what was masked.
+        masked = [self._masker.text(line) for line in self._masker.text("\n".join(near)).split("\n")]
+        return [self._shortened(line) for line in masked[-count:]]
+
+    @staticmethod
+    def _shortened(masked: str) -> str:
+        cleaned = _SECRET_ASSIGNMENT.sub(lambda found: found["before"] + MASK, masked)
+        return cleaned if len(cleaned) <= _LONGEST_LINE else cleaned[: _LONGEST_LINE - 1] + "…"
+
+
+def _parts(value: str) -> Iterator[str]:
+    """The value and all in it that is a secret by itself: a log may show a line of a key, or the password of a URI."""
+    bare = value.strip()
+    if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "'\"":
+        bare = bare[1:-1]
+    # Coolify escapes with a backslash what it writes into a file.
+    for text in {value, bare, bare.replace("\\\\", "\\").replace('\\"', '"').replace("\\'", "'")}:
+        yield text
+        yield from (line.strip() for line in text.splitlines())
+        yield from _secrets_in_uri(text)
+
+
+def _secrets_in_uri(text: str) -> Iterator[str]:
+    if "://" not in text:
+        return
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(text)
+        for name, secret in (("password", parts.password or ""), *parse_qsl(parts.query)):
+            if _SECRET_PARAMETER.search(name):
+                yield from (secret, unquote(secret))

@@ -46,7 +46,9 @@ def write(client: CoolifyClient, application: str, changes: Sequence[Change]) ->
         missing = [change for change in pending if change.stands_in(rows, doubtful=doubt is not None) is False]
         if not missing:
             return Written(rows, [change for change in pending if change.stands_in(rows) is None])
-        if doubt is None or sent_twice:
+        # 503 is what Coolify says while it upgrades itself: the transport has paused, and the deadline ends it.
+        is_away = doubt is not None and doubt.http_status == 503 and not client.deadline.passed
+        if doubt is None or (sent_twice and not is_away):
             raise _not_written(application, pending, missing, doubt)
         pending, sent_twice = missing, True
 

@@ -15,7 +15,8 @@ from .applications import Json, application_view, environment_view, migration_hi
 from .client import PAGE, CoolifyClient
 from .consumers import consumers, survey, unknown_references, without
 from .deployments import HEAD, Deployment, LogScrubber, last_finished, read_deployments, running
-from .rows import read_rows
+from .follow import check_belongs
+from .rows import read_rows, texts_of
 from .values import HostSet
 
 # Far enough back to find the last finished deployment behind a series of failures.
@@ -99,7 +100,7 @@ def read_deployment_facts(client: CoolifyClient, application: str, *, limit: int
     found, last = known[:limit], last_finished(known)
     scrubber = None
     if logs and any(deployment.lines for deployment in known):
-        scrubber = LogScrubber(row.value for row in read_rows(client.environment(application)))
+        scrubber = LogScrubber(texts_of(read_rows(client.environment(application))))
     return {
         "deployments": [deployment.public(scrubber) for deployment in found],
         "running": [deployment.public(scrubber) for deployment in running(known)],
@@ -112,10 +113,12 @@ def read_one_deployment(client: CoolifyClient, application: str | None, uuid: st
     body = client.deployment(uuid)
     if body is None:
         return {"deployments": [], "running": [], "last_finished": None}
+    if application:
+        check_belongs(client, application, body)
     deployment = Deployment.read(body)
     scrubber = None
     if logs and application and deployment.lines:
-        scrubber = LogScrubber(row.value for row in read_rows(client.environment(application)))
+        scrubber = LogScrubber(texts_of(read_rows(client.environment(application))))
     view = deployment.public(scrubber)
     return {
         "deployments": [view],

@@ -7,19 +7,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import _waiter
-from .._errors import ApiError, NotFound, RewindError
+from .._errors import ApiError, InvalidInput, NotFound, RewindError
 from .._task import Task
 from .._waiter import Deadline, clock
-from .client import CoolifyClient
+from .client import MOST_DEPLOYMENTS, CoolifyClient
 from .deployments import Deployment, LogScrubber, read_deployments, running
-from .rows import read_rows
+from .rows import read_rows, texts_of
 
 # A deployment that was there may be missing once, right after a Coolify upgrade for example.
 _MISSES = 3
+VANISHED = "deployment_vanished"
 
 
 class Phases:
@@ -73,7 +74,7 @@ class Follower:
             self._values_read = True
             with contextlib.suppress(RewindError):
                 rows = read_rows(self.client.environment(self.application))
-                self._scrubber = LogScrubber(row.value for row in rows)
+                self._scrubber = LogScrubber(texts_of(rows))
         return self._scrubber
 
     def say(self, text: str) -> None:
@@ -100,7 +101,12 @@ class Follower:
             if body is None:
                 misses += 1
                 if misses >= _MISSES:
-                    raise NotFound(f"follow deployment {uuid}: it does not exist any more", http_status=404)
+                    raise NotFound(
+                        f"follow deployment {uuid}: it does not exist any more",
+                        code=VANISHED,
+                        http_status=404,
+                        hint="Coolify forgot it while it ran, so nobody knows how it ended: look at the application.",
+                    )
                 continue
             misses = 0
             deployment = Deployment.read(body)
@@ -123,8 +129,12 @@ class Follower:
             if not busy:
                 return found
             # The oldest first: the others wait for it in Coolify's queue.
-            if self.until_end(busy[-1].uuid, phase="other_deployment") is None:
-                return None
+            try:
+                if self.until_end(busy[-1].uuid, phase="other_deployment") is None:
+                    return None
+            except NotFound:
+                # Somebody else's: what matters is whether it still runs, and the list says that.
+                self.say(f"deployment {busy[-1].uuid}: it is gone")
             listed = None
 
     def tolerate(self, error: ApiError) -> None:
@@ -138,3 +148,24 @@ class Follower:
         last = scrubber.tail(deployment.lines, 1) if scrubber is not None else []
         text = f"deployment {deployment.uuid}: {deployment.status}"
         self.say(f"{text}: {last[0]}" if last else text)
+
+
+def check_belongs(client: CoolifyClient, application: str, body: Mapping[str, Any]) -> None:
+    """Refuse a deployment of another application, whose end would prove nothing about this one.
+
+    Newer versions of Coolify show the application in the deployment; elsewhere the application's own list says it.
+
+    :raises InvalidInput: naming both.
+    """
+    uuid = str(body.get("deployment_uuid") or "")
+    shown = body.get("application")
+    owner = shown.get("uuid") if isinstance(shown, Mapping) else None
+    if owner is None:
+        listed = client.deployments(application, limit=MOST_DEPLOYMENTS)
+        owner = application if any(item.get("deployment_uuid") == uuid for item in listed) else "another application"
+    if owner != application:
+        raise InvalidInput(
+            f"use deployment {uuid} for application {application}: it is one of {owner}",
+            code="other_application",
+            hint="Check deployment_uuid and application.",
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
-from .._errors import RewindError, UnknownOutcome
+from .._errors import ApiError, RewindError, UnknownOutcome
 from .._task import Task
 from .client import CoolifyClient
 from .deployments import HEAD
@@ -78,8 +78,15 @@ class Pinned:
         try:
             self._client.update_application(self._application, fields)
         except UnknownOutcome:
-            if not self._reads(value):
-                self._client.update_application(self._application, fields)
+            if self._reads(value):
+                return
+            self._client.update_application(self._application, fields)
+        if not self._reads(value):
+            raise ApiError(
+                f"set {self._pin.field} of application {self._application} to {value or 'nothing'}: it does not read "
+                "back as written",
+                code="not_verified",
+            )
 
     def _reads(self, value: str | None) -> bool:
         if self._pin is None:

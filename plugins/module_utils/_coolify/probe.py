@@ -9,10 +9,10 @@ import ssl
 import traceback
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from .. import _http
 from .._errors import InvalidInput
+from .._service import http_parts
 
 try:
     import httpx
@@ -22,6 +22,21 @@ else:
     HTTPX_ERROR = None
 
 _TIMEOUT = 5.0
+
+
+def verify(ca_path: str | None) -> ssl.SSLContext:
+    """By the public authorities as well: `ca_path` is meant for Coolify, and the application may have another."""
+    context = httpx.create_ssl_context(trust_env=False)
+    if not ca_path:
+        return context
+    try:
+        context.load_verify_locations(cafile=ca_path)
+    except OSError as error:
+        raise InvalidInput(
+            f"prepare the connection to health_url: {ca_path} cannot be used: {error.strerror or error}",
+            hint="Set ca_path to a file with certificates in PEM format.",
+        ) from None
+    return context
 
 
 class Probe:
@@ -37,12 +52,10 @@ class Probe:
         self.last = ""
         if not url:
             return
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if http_parts(url) is None:
             raise InvalidInput("use health_url: it is not an http or https address", hint="Set it to a whole address.")
         _http.require_httpx()
-        verify = ssl.create_default_context(cafile=ca_path) if ca_path else True
-        transport = _http.open_transport(verify=verify, proxy=proxy or None, trust_env=False, retries=0)
+        transport = _http.open_transport(verify=verify(ca_path), proxy=proxy or None, trust_env=False, retries=0)
         self._client = httpx.Client(transport=transport, trust_env=False, timeout=_TIMEOUT, follow_redirects=False)
 
     @classmethod

@@ -46,6 +46,7 @@ class Route:
     force: bool = False
     pin: Pin | None = None
     notes: tuple[str, ...] = ()
+    is_image: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _for_image(source: Source, deployments: Sequence[Deployment], commit: str, f
     pin = None
     if tag is not None and tag != source.tag:
         pin = Pin("docker_registry_image_tag", tag, source.tag)
-    return Route("deploy", tag, force, pin)
+    return Route("deploy", tag, force, pin, is_image=True)
 
 
 def _running_commit(source: Source, deployments: Sequence[Deployment]) -> str:

@@ -47,12 +47,14 @@ class Row:
     is_shared: bool
     readable: bool
     value: str | None = dataclasses.field(repr=False)
+    # What the container gets: escaped, and with shared variables put in. Good for nothing but taking it out of logs.
+    resolved: str | None = dataclasses.field(repr=False, default=None, compare=False)
     created_at: str | None = None
     updated_at: str | None = None
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Row:
-        """Only ``value`` is taken: ``real_value`` is the escaped and resolved form, never what was set."""
+        """What was set is ``value``; ``real_value`` is the escaped and resolved form."""
         flags: dict[str, Any] = {
             name: default if body.get(name) is None else bool(body[name]) for name, default in FLAG_DEFAULTS.items()
         }
@@ -66,6 +68,7 @@ class Row:
             is_shared=bool(body.get("is_shared")) or bool(shared_references(value)),
             readable="value" in body,
             value=None if value is None else str(value),
+            resolved=str(body["real_value"]) if body.get("real_value") is not None else None,
             created_at=body.get("created_at"),
             updated_at=body.get("updated_at"),
         )
@@ -130,6 +133,11 @@ class Change:
         # Nobody can read it: after a lost answer it was at least touched when Coolify says a later time than before.
         untouched = self.before is not None and row.updated_at == self.before.updated_at
         return False if doubtful and untouched else None
+
+
+def texts_of(rows: Iterable[Row]) -> list[str]:
+    """All that may be seen of the rows' values in a log."""
+    return [text for row in rows for text in (row.value, row.resolved) if text]
 
 
 def read_rows(bodies: Iterable[Mapping[str, Any]]) -> list[Row]:

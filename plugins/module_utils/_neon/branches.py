@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from .._errors import InvalidInput, NotFound, Refused, UnknownOutcome
+from .._errors import ApiError, InvalidInput, NotFound, Refused, UnknownOutcome
 from .._predicted import is_predicted, not_made_yet, predicted
 from .._time import rfc3339
 from . import endpoints as computes
@@ -311,8 +311,29 @@ def _read_back(work: Waiter, branch_id: str, wanted: Wanted, *, fresh: bool = Fa
         expected["expires_at"] = wanted.expiry()
     partial = {"branch": tree.shape(branch), "operations": work.operations()}
     check_applied("branch", branch, expected, partial)
+    if work.wait:
+        _check_computes(partial, wanted)
     check_origin(branch, wanted.origin, tree, work.project_id, fresh=fresh)
     return tree.shape(branch)
+
+
+def _check_computes(partial: Json, wanted: Wanted) -> None:
+    """:raises ApiError: where one of the computes asked for is not there, or not with its limits."""
+    free = list(partial["branch"]["endpoints"])
+    # Those of whom most is asked choose first: Neon lists computes in no order that it promises.
+    for options in sorted(wanted.endpoints or [], key=lambda item: -len(computes.limits_in(item))):
+        limits = computes.limits_in(options)
+        fitting = (item for item in free if item["type"] == options["type"] and not computes.differing(item, limits))
+        found = next(fitting, None)
+        if found is None:
+            raise ApiError(
+                f"change branch {partial['branch']['id']}: Neon accepted it, but no compute of type {options['type']} "
+                "is as asked for",
+                code="not_applied",
+                hint="Look at the branch in Neon's console; somebody else may be changing it.",
+                partial=partial,
+            )
+        free.remove(found)
 
 
 def _result(changed: bool, before: Json | None, after: Json | None, *, same: bool = False) -> Json:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from .._errors import ApiError, NotFound
+from .._errors import ApiError, NotFound, UnknownOutcome
 from .._http import Api, Reply
 from .._task import Task
 from .._waiter import Deadline, backoff
@@ -60,33 +60,32 @@ class NeonClient:
         seen: set[str] = set()
         while True:
             reply = self._call("GET", "/projects", doing, params=query)
-            page: list[Json] = _field(reply, "projects", [])
+            page = _list(reply, "projects", doing)
             found += page
             # The cursor is always there: only an empty page is surely the last one.
-            cursor = (_field(reply, "pagination", {}) or {}).get("cursor")
-            if not page or not cursor:
+            if not page or not _turned(reply, "cursor", query, seen, doing):
                 return found
-            if cursor in seen:
-                raise ApiError(f"{doing}: Neon gave the same page twice", code="endless_pages", retryable=True)
-            seen.add(cursor)
-            query["cursor"] = cursor
 
     def organizations(self) -> list[Json]:
         """The organizations of a personal key's user. :raises NotFound: for every other kind of key."""
-        reply = self._call("GET", "/users/me/organizations", "list organizations")
-        organizations: list[Json] = _field(reply, "organizations", [])
-        return organizations
+        doing = "list organizations"
+        return _list(self._call("GET", "/users/me/organizations", doing), "organizations", doing)
 
     def project(self, project_id: str) -> Json:
         return self._object("GET", path(project_id), "project", f"read project {project_id}")
 
     def operations(self, project_id: str, limit: int = 100) -> list[Json]:
-        """The newest operations of the project, 1000 at most."""
-        reply = self._call(
-            "GET", path(project_id, "operations"), f"list operations of {project_id}", params={"limit": limit}
-        )
-        operations: list[Json] = _field(reply, "operations", [])
-        return operations
+        """The newest operations of the project, at most `limit`; a page may hold fewer than it was asked for."""
+        doing = f"list operations of {project_id}"
+        query: Json = {"limit": limit}
+        found: list[Json] = []
+        seen: set[str] = set()
+        while True:
+            reply = self._call("GET", path(project_id, "operations"), doing, params=query)
+            page = _list(reply, "operations", doing)
+            found += page
+            if not page or len(found) >= limit or not _turned(reply, "cursor", query, seen, doing):
+                return found[:limit]
 
     def running_operations(self, project_id: str) -> list[Json]:
         """The operations of the project that have not ended, newest first, of the last hundred."""
@@ -110,23 +109,18 @@ class NeonClient:
         seen: set[str] = set()
         while True:
             reply = self._call("GET", path(project_id, "branches"), doing, params=query)
-            branches += _field(reply, "branches", [])
-            for branch_id, annotation in (_field(reply, "annotations", {}) or {}).items():
+            branches += _list(reply, "branches", doing)
+            for branch_id, annotation in _mapping(reply, "annotations").items():
                 annotations[branch_id] = dict(annotation.get("value") or {})
-            cursor = (_field(reply, "pagination", {}) or {}).get("next")
-            if not cursor:
+            if not _turned(reply, "next", query, seen, doing):
                 return branches, annotations
-            if cursor in seen:
-                raise ApiError(f"{doing}: Neon gave the same page twice", code="endless_pages", retryable=True)
-            seen.add(cursor)
-            query["cursor"] = cursor
 
     def branch(self, project_id: str, branch_id: str) -> Json:
         return self._object("GET", path(project_id, "branches", branch_id), "branch", f"read branch {branch_id}")
 
     def create_branch(self, project_id: str, body: Json) -> Json:
         name = body.get("branch", {}).get("name", "")
-        return self._write("POST", path(project_id, "branches"), f"create branch {name}", body)
+        return self._write("POST", path(project_id, "branches"), f"create branch {name}", body, holds="branch")
 
     def update_branch(self, project_id: str, branch_id: str, changes: Json) -> Json:
         return self._write(
@@ -168,8 +162,8 @@ class NeonClient:
 
     def snapshots(self, project_id: str) -> list[Json]:
         """All snapshots, oldest first: Neon lists them in no order that it promises, and without pages."""
-        reply = self._call("GET", path(project_id, "snapshots"), f"list snapshots of {project_id}")
-        snapshots: list[Json] = _field(reply, "snapshots", [])
+        doing = f"list snapshots of {project_id}"
+        snapshots = _list(self._call("GET", path(project_id, "snapshots"), doing), "snapshots", doing)
         return sorted(snapshots, key=lambda item: (str(item.get("created_at")), str(item["id"])))
 
     def create_snapshot(self, project_id: str, branch_id: str, query: Json) -> Json:
@@ -179,6 +173,7 @@ class NeonClient:
             path(project_id, "branches", branch_id, "snapshot"),
             f"make snapshot {query.get('name', '')} of branch {branch_id}",
             params=query,
+            holds="snapshot",
         )
 
     def update_snapshot(self, project_id: str, snapshot_id: str, changes: Json) -> Json:
@@ -194,7 +189,11 @@ class NeonClient:
 
     def restore_snapshot(self, project_id: str, snapshot_id: str, body: Json) -> Json:
         return self._write(
-            "POST", path(project_id, "snapshots", snapshot_id, "restore"), f"restore snapshot {snapshot_id}", body
+            "POST",
+            path(project_id, "snapshots", snapshot_id, "restore"),
+            f"restore snapshot {snapshot_id}",
+            body,
+            holds="branch",
         )
 
     def finalize_restore(self, project_id: str, branch_id: str, body: Json) -> Json:
@@ -209,8 +208,7 @@ class NeonClient:
     def snapshot_schedule(self, project_id: str, branch_id: str) -> list[Json]:
         doing = f"read the schedule of snapshots of branch {branch_id}"
         reply = self._call("GET", path(project_id, "branches", branch_id, "backup_schedule"), doing)
-        schedule: list[Json] = _field(reply, "schedule", [])
-        return schedule
+        return _list(reply, "schedule", doing)
 
     def set_snapshot_schedule(self, project_id: str, branch_id: str, schedule: list[Json]) -> Json:
         """Replaces it; an empty list ends it. The answer says nothing."""
@@ -230,9 +228,9 @@ class NeonClient:
         """
         doing = f"compare the schema of branch {branch_id} with {query.get('base_branch_id')}"
         reply = self._call("GET", path(project_id, "branches", branch_id, "compare_schema"), doing, params=query)
-        found = _field(reply, "diff", "")
+        found = reply.body.get("diff", "") if isinstance(reply.body, dict) else None
         if not isinstance(found, str):
-            raise ApiError(f"{doing}: the answer is no text", http_status=reply.status, request_id=reply.request_id)
+            raise _unreadable(reply, "diff", doing)
         return found
 
     # Computes, roles, databases
@@ -241,9 +239,8 @@ class NeonClient:
         """The computes of a branch, or of the whole project."""
         below = ("branches", branch_id, "endpoints") if branch_id else ("endpoints",)
         subject = f"branch {branch_id}" if branch_id else f"project {project_id}"
-        reply = self._call("GET", path(project_id, *below), f"list computes of {subject}")
-        endpoints: list[Json] = _field(reply, "endpoints", [])
-        return endpoints
+        doing = f"list computes of {subject}"
+        return _list(self._call("GET", path(project_id, *below), doing), "endpoints", doing)
 
     def endpoint(self, project_id: str, endpoint_id: str) -> Json:
         return self._object(
@@ -252,7 +249,7 @@ class NeonClient:
 
     def create_endpoint(self, project_id: str, settings: Json) -> Json:
         doing = f"add a compute to branch {settings.get('branch_id')}"
-        return self._write("POST", path(project_id, "endpoints"), doing, {"endpoint": settings})
+        return self._write("POST", path(project_id, "endpoints"), doing, {"endpoint": settings}, holds="endpoint")
 
     def update_endpoint(self, project_id: str, endpoint_id: str, changes: Json) -> Json:
         doing = f"change compute {endpoint_id}"
@@ -272,16 +269,12 @@ class NeonClient:
         )
 
     def roles(self, project_id: str, branch_id: str) -> list[Json]:
-        reply = self._call("GET", path(project_id, "branches", branch_id, "roles"), f"list roles of branch {branch_id}")
-        roles: list[Json] = _field(reply, "roles", [])
-        return roles
+        doing = f"list roles of branch {branch_id}"
+        return _list(self._call("GET", path(project_id, "branches", branch_id, "roles"), doing), "roles", doing)
 
     def databases(self, project_id: str, branch_id: str) -> list[Json]:
-        reply = self._call(
-            "GET", path(project_id, "branches", branch_id, "databases"), f"list databases of branch {branch_id}"
-        )
-        databases: list[Json] = _field(reply, "databases", [])
-        return databases
+        doing = f"list databases of branch {branch_id}"
+        return _list(self._call("GET", path(project_id, "branches", branch_id, "databases"), doing), "databases", doing)
 
     def role_password(self, project_id: str, branch_id: str, role: str) -> str:
         """The password of a role on a branch; registered as a secret."""
@@ -298,18 +291,16 @@ class NeonClient:
         return self._secret(self._call("GET", path(project_id, "connection_uri"), doing, params=query), "uri", doing)
 
     def _secret(self, reply: Reply, name: str, doing: str) -> str:
-        value = _field(reply, name, None)
+        value = reply.body.get(name) if isinstance(reply.body, dict) else None
         if not isinstance(value, str) or not value:
-            raise ApiError(f"{doing}: the answer holds none", http_status=reply.status, request_id=reply.request_id)
+            raise _unreadable(reply, name, doing)
         return self.api.task.secret(value)
 
     def _object(self, method: str, where: str, name: str, doing: str) -> Json:
         reply = self._call(method, where, doing)
-        found = _field(reply, name, None)
-        if not isinstance(found, dict):
-            raise ApiError(
-                f"{doing}: the answer holds no {name}", http_status=reply.status, request_id=reply.request_id
-            )
+        found: Json | None = reply.body.get(name) if isinstance(reply.body, dict) else None
+        if found is None or not _is_object(found):
+            raise _unreadable(reply, name, doing)
         return found
 
     def _call(self, method: str, where: str, doing: str, *, params: Mapping[str, Any] | None = None) -> Reply:
@@ -328,8 +319,13 @@ class NeonClient:
         body: Json | None = None,
         expect: frozenset[int] | None = None,
         params: Json | None = None,
+        holds: str = "",
     ) -> Json:
-        """Send a write. "not ready yet" says that nothing was done, so it is waited out like a lock."""
+        """Send a write. "not ready yet" says that nothing was done, so it is waited out like a lock.
+
+        :param holds: the object that the answer must hold, as whoever sent the write goes on with its id.
+        :raises UnknownOutcome: also for an answer of success without that object.
+        """
         for pause in backoff(first=1.0):
             try:
                 reply = self.api.request(method, where, params=params, json=body, doing=doing, expect=expect)
@@ -341,7 +337,15 @@ class NeonClient:
                 self.api.deadline.sleep(pause)
                 continue
             self._note_time(reply)
-            return reply.body if isinstance(reply.body, dict) and reply.status != 404 else {}
+            answer: Json = reply.body if isinstance(reply.body, dict) and reply.status != 404 else {}
+            if holds and not _is_object(answer.get(holds)):
+                raise UnknownOutcome(
+                    f"{doing}: the answer holds no {holds}, so it is not known whether it was done",
+                    http_status=reply.status,
+                    request_id=reply.request_id,
+                    hint="Read the state back before trying again.",
+                )
+            return answer
         raise NotFound(doing)  # not reached: the pauses never end
 
     def _note_time(self, reply: Reply) -> None:
@@ -358,6 +362,41 @@ def path(project_id: str, *parts: str) -> str:
     return "/projects/" + "/".join(quote(part, safe="") for part in (project_id, *parts))
 
 
-def _field(reply: Reply, name: str, default: Any) -> Any:
-    value = reply.body.get(name) if isinstance(reply.body, dict) else None
-    return default if value is None else value
+def _list(reply: Reply, name: str, doing: str) -> list[Json]:
+    """:raises ApiError: where the answer does not hold it: what cannot be read must never pass for nothing."""
+    found = reply.body.get(name) if isinstance(reply.body, dict) else None
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise _unreadable(reply, name, doing)
+    return found
+
+
+def _mapping(reply: Reply, name: str) -> Json:
+    found = reply.body.get(name) if isinstance(reply.body, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _turned(reply: Reply, key: str, query: Json, seen: set[str], doing: str) -> bool:
+    """Set the cursor of the next page; false where this one is the last."""
+    cursor = _mapping(reply, "pagination").get(key)
+    if not cursor:
+        return False
+    if cursor in seen:
+        raise ApiError(f"{doing}: Neon gave the same page twice", code="endless_pages", retryable=True)
+    seen.add(cursor)
+    query["cursor"] = cursor
+    return True
+
+
+def _is_object(value: Any) -> bool:
+    """Whether it is an object of Neon's: each that is asked for alone has an id."""
+    return isinstance(value, dict) and bool(value.get("id"))
+
+
+def _unreadable(reply: Reply, name: str, doing: str) -> ApiError:
+    return ApiError(
+        f"{doing}: the answer holds no {name}",
+        code="unreadable_answer",
+        http_status=reply.status,
+        request_id=reply.request_id,
+        retryable=True,
+    )

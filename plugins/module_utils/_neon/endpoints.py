@@ -246,11 +246,20 @@ def _absent(work: Waiter, found: Json | None) -> Json:
         return _result(True, before, None)
     try:
         work.finish(work.client.delete_endpoint(work.project_id, found["id"]))
+        work.until_gone(f"compute {found['id']}", lambda: _gone(work, found["id"]))
     except UnknownOutcome:
-        if work.read_back(lambda: _if(_find(work) is None, {"gone": True})) is None:
+        if work.read_back(lambda: _gone(work, found["id"])) is None:
             raise
         work.settle(work.task.params["branch_id"])
     except ApiError:
         work.known["endpoint"] = before
         raise
     return _result(True, before, None)
+
+
+def _gone(work: Waiter, endpoint_id: str) -> Json | None:
+    try:
+        listed = work.client.endpoints(work.project_id, work.task.params["branch_id"])
+    except NotFound:
+        listed = []
+    return _if(all(item["id"] != endpoint_id for item in listed), {"gone": True})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .._errors import NotFound, OperationFailed, Timeout
+from .._errors import ApiError, NotFound, OperationFailed, Timeout
 from .._task import Task
 from .._waiter import Deadline, backoff
 from .client import ACTIVE, NeonClient, client_for
@@ -114,7 +114,16 @@ class Waiter:
         except NotFound:
             if lag.passed:
                 raise
-            return operation
+        except ApiError as error:
+            self._tolerate(error)
+        return operation
+
+    def _tolerate(self, error: ApiError) -> None:
+        """Go on waiting while Neon does not answer; raise what will not pass, or came after the deadline."""
+        if not error.retryable or self.deadline.passed:
+            error.partial = error.partial or {**self.known, "operations": self.operations()}
+            raise error
+        self.task.progress(f"{error.text}; waiting on")
 
     def _failed(self, operation: Json, subject: str) -> OperationFailed:
         # A status that ends nothing keeps its text in `error`; Neon leaves it out for a cancelled one.
@@ -139,6 +148,8 @@ class Waiter:
             except NotFound:
                 if lag.passed or self.deadline.passed:
                     raise
+            except ApiError as error:
+                self._tolerate(error)
             if known and (done(known) or not self.wait):
                 return known
             if self.deadline.passed:
@@ -154,12 +165,33 @@ class Waiter:
         """
         patience = Deadline(min(READ_BACK_SECONDS, self.deadline.left()))
         for pause in self.pauses():
-            found = look()
-            if found is not None or patience.passed:
-                return found
+            try:
+                found = look()
+            except ApiError as error:
+                # Not to see is not to see that there is nothing.
+                self._tolerate(error)
+            else:
+                if found is not None or patience.passed:
+                    return found
             self.task.progress("the answer to a write was lost: reading back")
-            patience.sleep(pause)
+            (self.deadline if patience.passed else patience).sleep(pause)
         return None
+
+    def until_gone(self, what: str, look: Callable[[], Json | None]) -> None:
+        """After a deletion that was accepted: wait until the object is no longer there.
+
+        :param look: None while it is there.
+        """
+        for pause in self.pauses() if self.wait else ():
+            try:
+                if look() is not None:
+                    return
+            except ApiError as error:
+                self._tolerate(error)
+            if self.deadline.passed:
+                raise self.timeout(f"delete {what}: Neon accepted it, but it is still there")
+            self.task.progress(f"{what}: still there")
+            self.deadline.sleep(pause)
 
     def ready(self, branch_id: str) -> Json:
         """Wait until the branch can be used: its operations alone do not say so (vm0-ai/vm0#5866)."""

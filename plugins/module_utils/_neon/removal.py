@@ -85,6 +85,7 @@ def _delete(work: Waiter, found: Json) -> None:
     for pause in backoff(first=1.0, cap=32.0):
         try:
             work.finish(work.client.delete_branch(work.project_id, found["id"]))
+            work.until_gone(f"branch {found.get('name')}", lambda: _gone(work, found["id"]))
             return
         except UnknownOutcome:
             if work.read_back(lambda: _gone(work, found["id"])) is None:
@@ -102,7 +103,9 @@ def _delete(work: Waiter, found: Json) -> None:
 
 def _gone(work: Waiter, branch_id: str) -> Json | None:
     try:
-        work.client.branch(work.project_id, branch_id)
+        branch = work.client.branch(work.project_id, branch_id)
     except NotFound:
         return {"gone": True}
-    return None
+    # Neon keeps what was deleted for some days, and may show it.
+    recovery = branch.get("recovery") or {}
+    return {"gone": True} if recovery.get("deleted_at") else None

@@ -11,6 +11,7 @@ restore" and in the clients that rely on it: neonctl, dyad.)
 from __future__ import annotations
 
 import copy
+import datetime
 from typing import Any
 
 from .._errors import InvalidInput, NotFound, Refused, UnknownOutcome
@@ -19,9 +20,14 @@ from .._time import lsn_number, parse_instant, parse_lsn, rfc3339
 from .operations import Waiter
 from .removal import DETACH
 from .tree import BranchTree, shape_branch
-from .wanted import Origin, same_instant
+from .wanted import Origin, api_instant, same_instant
 
 Json = dict[str, Any]
+
+# One restore resets the branch and makes the one with its old state; Neon notes the two one after the other.
+_ONE_RESTORE = datetime.timedelta(minutes=1)
+# Neon notes most times in whole seconds.
+_WHOLE_SECONDS = datetime.timedelta(seconds=1)
 
 
 def restore(work: Waiter) -> Json:
@@ -42,7 +48,7 @@ def restore(work: Waiter) -> Json:
     name = params["preserve_under_name"]
     preserved = tree.by_name(name)
     if preserved is not None:
-        _check_preserved(target, preserved, point)
+        _check_preserved(target, source, preserved, point)
         return _already(work, tree, target, preserved)
     _check(work, target, source, point)
     before = tree.shape(target)
@@ -89,16 +95,9 @@ def _check(work: Waiter, target: Json, source: Json, point: Origin) -> None:
         )
 
 
-def _check_preserved(target: Json, preserved: Json, point: Origin) -> None:
-    """Refuse where the branch of that name does not come from a restore of this one."""
-    reason = None
-    if preserved["id"] == target["id"]:
-        reason = "it is the branch itself"
-    elif target.get("parent_id") != preserved["id"] and not target.get("last_reset_at"):
-        reason = f"branch {target['id']} was never restored"
-    elif target.get("parent_id") == preserved["id"] and not _same_point(target, point):
-        known = target.get("parent_timestamp") or target.get("parent_lsn")
-        reason = f"it comes from a restore to {known}, not to {point.point()}"
+def _check_preserved(target: Json, source: Json, preserved: Json, point: Origin) -> None:
+    """Refuse where it is not proven that the branch of that name was kept by this very restore."""
+    reason = _contradiction(target, source, preserved, point)
     if reason:
         raise Refused(
             f"restore branch {target.get('name')} in place: {preserved.get('name')} ({preserved['id']}) exists, and "
@@ -108,12 +107,42 @@ def _check_preserved(target: Json, preserved: Json, point: Origin) -> None:
         )
 
 
+def _contradiction(target: Json, source: Json, preserved: Json, point: Origin) -> str | None:
+    """Why the branch is no proof; None where it is one.
+
+    Its parent tells where the target's data comes from, and so does the point. A root that was restored from itself is
+    detached soon after, and tells nothing any more: then the old state must have been born when the target was reset.
+    """
+    parent, reset = target.get("parent_id") or None, target.get("last_reset_at") or None
+    expected = preserved["id"] if source["id"] == target["id"] else source["id"]
+    if preserved["id"] == target["id"]:
+        return "it is the branch itself"
+    if parent != preserved["id"] and not reset:
+        return f"branch {target['id']} was never restored"
+    if parent != expected and (parent or source["id"] != target["id"]):
+        return f"branch {target['id']} comes from {parent or 'no other branch'}, not from {source['id']}"
+    if parent and not _same_point(target, point):
+        known = target.get("parent_timestamp") or target.get("parent_lsn")
+        return f"it comes from a restore to {known}, not to {point.point()}"
+    if reset and point.at is not None and point.at - api_instant(reset) > _WHOLE_SECONDS:
+        return f"the last restore was made at {reset}, before {point.point()}"
+    if parent != preserved["id"] and not _born_with(preserved, str(reset)):
+        return f"it was made at {preserved.get('created_at')}, and branch {target['id']} was last restored at {reset}"
+    return None
+
+
+def _born_with(preserved: Json, reset: str) -> bool:
+    """Whether the branch was made by the restore of that time."""
+    born = preserved.get("created_at")
+    return bool(born) and abs(api_instant(str(born)) - api_instant(reset)) <= _ONE_RESTORE
+
+
 def _same_point(target: Json, point: Origin) -> bool:
     """Like with like: what Neon does not say contradicts nothing."""
     if point.lsn is not None and target.get("parent_lsn"):
         return lsn_number(target["parent_lsn"]) == lsn_number(point.lsn)
     if point.at is not None and target.get("parent_timestamp"):
-        return same_instant(parse_instant(target["parent_timestamp"], future=True), point.at)
+        return same_instant(api_instant(target["parent_timestamp"]), point.at)
     return True
 
 

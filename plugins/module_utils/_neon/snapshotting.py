@@ -15,7 +15,7 @@ from typing import Any
 
 from .._errors import InvalidInput, Refused, UnknownOutcome
 from .._predicted import is_predicted, predicted
-from .._time import lsn_number, parse_instant, rfc3339, utc_now
+from .._time import lsn_number, rfc3339, utc_now
 from .applied import check_applied, not_shown
 from .causes import NOT_ROOT, SNAPSHOTS_LIMIT
 from .operations import Waiter
@@ -23,7 +23,7 @@ from .projects import limits_of, plan_of
 from .removal import detaching
 from .snapshots import Shelf, shape_snapshot
 from .tree import BranchTree
-from .wanted import Origin, read_expiry, same_expiry, same_instant
+from .wanted import Origin, api_instant, read_expiry, same_expiry, same_instant
 
 Json = dict[str, Any]
 
@@ -58,6 +58,7 @@ def absent(work: Waiter) -> Json:
     if not work.task.check_mode:
         try:
             work.finish(work.client.delete_snapshot(work.project_id, found["id"]))
+            work.until_gone(f"snapshot {found.get('name')}", lambda: _gone(work, found["id"]))
         except UnknownOutcome:
             if work.read_back(lambda: _gone(work, found["id"])) is None:
                 raise
@@ -250,7 +251,7 @@ def _check_point(work: Waiter, found: Json, point: Origin) -> None:
         work.task.warn(f"Neon does not say at which point snapshot {name} was taken; it counts as {point.point()}.")
         return
     if point.at is not None:
-        same = same_instant(parse_instant(told, future=True), point.at)
+        same = same_instant(api_instant(told), point.at)
     else:
         same = lsn_number(told) == lsn_number(str(point.lsn))
     if not same:

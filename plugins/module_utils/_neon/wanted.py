@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ Json = dict[str, Any]
 
 NEVER = "never"
 LONGEST_NAME = 256
+_BEYOND_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
 # Neon's documentation, "Branch expiration": at most 30 days ahead, whole seconds.
 LONGEST_EXPIRY = datetime.timedelta(days=30)
 
@@ -53,6 +55,11 @@ class Origin:
         return rfc3339(self.at) if self.at is not None else "no point in time"
 
 
+def api_instant(text: str) -> datetime.datetime:
+    """An instant as Neon tells it, cut to microseconds; what a person writes is never cut (`parse_instant`)."""
+    return parse_instant(_BEYOND_MICROSECONDS.sub(r"\1", text), future=True)
+
+
 def same_instant(left: datetime.datetime, right: datetime.datetime) -> bool:
     """Whether two instants are the same to the millisecond."""
     return abs(left - right) < datetime.timedelta(milliseconds=1)
@@ -84,7 +91,7 @@ def _same_point(found: Json, origin: Origin, *, unknown: bool) -> bool:
         return lsn_number(told) == lsn_number(origin.lsn) if told else unknown
     if origin.at is not None:
         told = found.get("parent_timestamp")
-        return same_instant(parse_instant(told, future=True), origin.at) if told else unknown
+        return same_instant(api_instant(told), origin.at) if told else unknown
     return True
 
 
@@ -186,7 +193,7 @@ def same_expiry(existing: str | None, wanted: datetime.datetime | str) -> bool:
     """Whether what Neon shows is the expiry that is wanted."""
     if not isinstance(wanted, datetime.datetime) or not existing:
         return not isinstance(wanted, datetime.datetime) and not existing
-    return parse_instant(existing, future=True).replace(microsecond=0) == wanted
+    return api_instant(existing).replace(microsecond=0) == wanted
 
 
 def _annotations(value: Mapping[str, Any] | None) -> dict[str, str] | None:
