@@ -212,7 +212,8 @@ class Marks:
         has = ", ".join(f"r.{identifier(name)}::pg_catalog.text" for name in table.key)
         query = (
             "SELECT k.place, pg_catalog.md5(r.*::pg_catalog.text) AS row,"
-            f" pg_catalog.array_to_json(ARRAY[{has}]) AS has FROM {{keys}} JOIN {table.source} AS r ON {{same}} WHERE NOT ({keys})"
+            f" pg_catalog.array_to_json(ARRAY[{has}]) AS has"
+            f" FROM {{keys}} JOIN {table.source} AS r ON {{same}} WHERE NOT ({keys})"
         )
         asked = Asked(table, unique.columns, both, with_nulls=unique.with_nulls)
         new = ask(self._new, query, asked)

@@ -110,7 +110,7 @@ class Writer:
         self._deleted += 1
 
     def end(self) -> set[Values]:
-        """All changes are there. The keys of those are returned that only exchange unique values: they are not written."""
+        """All changes are there. Returns the keys of those that only exchange unique values: they are not written."""
         if self._gone.rows:
             self._gone.end()
             for section in ("deletes", "again"):
