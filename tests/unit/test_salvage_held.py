@@ -234,6 +234,34 @@ def test_unique_values_are_given_up_before_they_are_taken(cluster: Cluster, tmp_
     assert rest == (["(7,9)", "(8,7)", "(9,8)"] if deferrable else ["(7,7)", "(8,8)", "(9,9)"])
 
 
+def test_constraints_that_only_the_new_side_has_are_kept_to(cluster: Cluster, tmp_path: Path) -> None:
+    """Given a foreign key and a unique value that came after the restore, then what the old side never minded waits."""
+    schema = """CREATE TABLE p (id int PRIMARY KEY, a int); INSERT INTO p VALUES (1), (2);
+        CREATE TABLE c (id int PRIMARY KEY, p int, name text); INSERT INTO c VALUES (1, 1, 'x')"""
+    found, _old, new = salvaged(
+        cluster, tmp_path / "x.sql", schema,
+        "INSERT INTO p VALUES (3, 3); INSERT INTO c VALUES (2, 3, 'y'), (3, 7, 'z'), (4, 1, 'x');"
+        "INSERT INTO c VALUES (5, 1, 'u'), (6, 1, 'u')",
+        "ALTER TABLE c ADD UNIQUE (name); ALTER TABLE c ADD FOREIGN KEY (p) REFERENCES p (id)",
+    )  # fmt: skip
+    assert found["total"]["conflicts"] == 4 and rows(cluster, new, "c") == ["(1,1,x)", "(2,3,y)"]
+
+
+def test_a_place_in_a_team_is_given_up_before_it_is_taken(cluster: Cluster, tmp_path: Path) -> None:
+    """Given unique values of which a part refers to what comes late, then whoever takes them comes later still."""
+    schema = """CREATE TABLE users (id int PRIMARY KEY, team int, slot int NOT NULL, UNIQUE (team, slot));
+        CREATE TABLE teams (id int PRIMARY KEY, owner int NOT NULL REFERENCES users (id));
+        ALTER TABLE users ADD FOREIGN KEY (team) REFERENCES teams (id);
+        INSERT INTO users VALUES (1, NULL, 1); INSERT INTO teams VALUES (1, 1);
+        INSERT INTO users VALUES (2, 1, 1), (3, 1, 2), (4, 1, 3)"""
+    found, old, new = salvaged(
+        cluster, tmp_path / "x.sql", schema,
+        "INSERT INTO teams VALUES (9, 1); UPDATE users SET team = 9, slot = 2 WHERE id = 2;"
+        "UPDATE users SET slot = 1 WHERE id = 3; INSERT INTO users VALUES (0, 1, 2)",
+    )  # fmt: skip
+    assert found["total"]["conflicts"] == 0 and rows(cluster, new, "users") == rows(cluster, old, "users")
+
+
 def test_nulls_may_be_the_same(cluster: Cluster, tmp_path: Path) -> None:
     """Given a column in which only one row may be null, then a second one on the new side is marked."""
     schema = "CREATE TABLE t (id int PRIMARY KEY, a int); CREATE UNIQUE INDEX once ON t (a) NULLS NOT DISTINCT"

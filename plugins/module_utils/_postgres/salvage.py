@@ -21,7 +21,7 @@ from . import catalog, manifest, salvage_catalog, salvage_sql
 from .salvage_ask import waiting
 from .salvage_catalog import Structure, Table, Unique, differing
 from .salvage_file import Sections
-from .salvage_marks import Marks, Verdict
+from .salvage_marks import Marks, Sessions, Verdict
 from .salvage_merge import Change, merge, stream
 from .salvage_order import Order, order
 from .salvage_writer import Writer
@@ -142,7 +142,8 @@ class _Salvage:
         self.migrations = {name for part in (self.base, self.old, self.new) for name in part.migrations}
         self.tables = dict(self._comparable())
         self.order: Order = order(self.new, self.tables)
-        self.marks = Marks(self.base, self.new, self.order, self.tables, opened.ask_base, opened.ask_new)
+        asked = Sessions(opened.ask_base, opened.old, opened.ask_new)
+        self.marks = Marks(self.base, self.new, self.order, self.tables, asked)
 
     def run(self) -> Found:
         # What is held back in one table may concern another that was written already, or the same one.

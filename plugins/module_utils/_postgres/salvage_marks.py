@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from .salvage_ask import Asked, ask, equal
 from .salvage_catalog import ForeignKey, Structure, Table, Unique
@@ -41,6 +42,14 @@ class Verdict:
     takes: tuple[tuple[Unique, Values], ...] = ()
 
 
+class Sessions(NamedTuple):
+    """Where questions are asked, while rows stream from elsewhere or between their batches."""
+
+    base: Session
+    old: Session
+    new: Session
+
+
 class Marks:
     """Judges changes that no row of the new side contradicts by its own key.
 
@@ -54,15 +63,14 @@ class Marks:
         structure: Structure,
         order: Order,
         salvaged: Collection[str],
-        base: Session,
-        new: Session,
+        sessions: Sessions,
     ) -> None:
         self._before = before
         self._structure = structure
         self._order = order
         self._salvaged = salvaged
-        self._base = base
-        self._new = new
+        self._sessions = sessions
+        self._foreign_keys = {_said(key) for key in before.foreign_keys}
         self._held: dict[tuple[str, tuple[str, ...]], set[Values]] = defaultdict(set)
         self._kept: dict[tuple[str, tuple[str, ...]], set[Values]] = defaultdict(set)
         self._referring: dict[ForeignKey, set[Values]] = defaultdict(set)
@@ -150,8 +158,11 @@ class Marks:
         asked = sorted({values for place, values in wanted if verdicts[place].reason is None})
         # Nobody knows whether what the new side has there since is the row that is meant.
         unknown = set() if key.parent in self._salvaged else set(self._absent_in_base(key, asked))
-        gone = self._absent(self._new, key, [values for values in asked if values not in unknown])
+        gone = self._absent(self._sessions.new, key, [values for values in asked if values not in unknown])
         coming = set(self._absent_in_base(key, gone))
+        if coming and _said(key) not in self._foreign_keys:
+            # The old side does not know the key: what it refers to need not be anywhere.
+            coming -= set(self._absent(self._sessions.old, key, sorted(coming)))
         gone_since = set(gone) - coming
         for place, values in wanted:
             verdict = verdicts[place]
@@ -177,7 +188,7 @@ class Marks:
                 verdict.reason = f"it closes a circle with {key.parent}, and can neither wait nor be null ({key.name})"
 
     def _absent_in_base(self, key: ForeignKey, asked: Sequence[Values]) -> list[Values]:
-        return self._absent(self._base, key, asked) if self._was(key.parent, key.referenced) else list(asked)
+        return self._absent(self._sessions.base, key, asked) if self._was(key.parent, key.referenced) else list(asked)
 
     def _was(self, table: str, names: Iterable[str]) -> bool:
         """Whether there was such a table at the restore point, with these columns."""
@@ -216,13 +227,16 @@ class Marks:
             f" FROM {{keys}} JOIN {table.source} AS r ON {{same}} WHERE NOT ({keys})"
         )
         asked = Asked(table, unique.columns, both, with_nulls=unique.with_nulls)
-        new = ask(self._new, query, asked)
-        base = {(row["place"], row["row"]) for row in ask(self._base, query, asked)} if new else set()
+        if unique.columns not in {item.columns for item in self._before.tables[table.full_name].unique}:
+            for row in ask(self._sessions.old, query, asked):
+                verdicts[wanted[row["place"] - 1][0]].reason = f"another row of the old side has its {what} too"
+        new = ask(self._sessions.new, query, asked)
+        base = {(row["place"], row["row"]) for row in ask(self._sessions.base, query, asked)} if new else set()
         for row in new:
             place = wanted[row["place"] - 1][0]
             if (row["place"], row["row"]) not in base:
                 verdicts[place].reason = f"another row of the new side has its {what}"
-            elif not unique.deferrable:
+            elif verdicts[place].reason is None and not unique.deferrable:
                 self._takes(table, unique, tuple(row["has"]), changes[place], verdicts[place])
 
     def _takes(self, table: Table, unique: Unique, holder: Values, change: Change, verdict: Verdict) -> None:
@@ -230,7 +244,10 @@ class Marks:
         # What has the value may give it up late, where it holds a reference that can come late.
         late = {name for key in self._order.late.get(table.full_name, ()) for name in key.columns}
         both = tuple(name for name in unique.columns if name in late)
-        if change.base is None and any(table.column(name).required for name in both) and verdict.reason is None:
+        if both and change.base is not None:
+            verdict.late += unique.columns
+            return
+        if any(table.column(name).required for name in both):
             verdict.reason = f"the row that has its {_named(unique.columns)} gives it up too late"
         verdict.late += both
 
@@ -256,15 +273,23 @@ class Marks:
             f"SELECT k.place, pg_catalog.md5(c.*::pg_catalog.text) AS row FROM {{keys}} JOIN {key.child} AS c ON {same}"
         )
         asked = Asked(table, key.referenced, [values for _place, values in left])
-        new = {(row["place"], row["row"]) for row in ask(self._new, query, asked)}
+        new = {(row["place"], row["row"]) for row in ask(self._sessions.new, query, asked)}
         compared = key.child in self._salvaged and self._was(key.child, key.columns)
-        base = {(row["place"], row["row"]) for row in ask(self._base, query, asked)} if new and compared else set()
+        base = (
+            {(row["place"], row["row"]) for row in ask(self._sessions.base, query, asked)}
+            if new and compared
+            else set()
+        )
         for number, row in new:
             place = left[number - 1][0]
             if (number, row) not in base:
                 verdicts[place].reason = f"a row of {key.child} on the new side refers to it ({key.name})"
             elif changes[place].old is not None:
                 verdicts[place].reason = f"a row of {key.child} would have to let it go before ({key.name})"
+
+
+def _said(key: ForeignKey) -> tuple[str, tuple[str, ...], str, tuple[str, ...]]:
+    return key.child, key.columns, key.parent, key.referenced
 
 
 def _stays(table: Table, names: Sequence[str], change: Change) -> bool:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from . import salvage_sql, salvage_staged
 from .salvage_catalog import Structure, Table
@@ -48,7 +48,6 @@ class Writer:
             if key.follows and key.referenced != structure.tables[key.parent].key
             for name in key.columns
         }
-        self._unique = {name for unique in table.unique for name in unique.columns}
         self._deleted = 0
         self.takes: dict[Values, tuple[Change, Verdict]] = {}
         """The changes that take another row's unique value, by their keys."""
@@ -87,15 +86,18 @@ class Writer:
     def _update(self, before: Values, after: Values, verdict: Verdict) -> None:
         names = salvage_sql.changed(self.table, before, after)
         late = [name for name in names if name in verdict.late]
-        if late and not self._unique.intersection(names):
-            # In two steps it could be in between what no check allows.
-            late = names
-        early = [name for name in names if name not in late]
+        early = self._early(names, late) if late else names
+        late = [name for name in names if name not in early]
         for section, some in (("updates", early), ("late", late)):
             follows = [name for name in some if name in self._follows]
             for together in (follows, [name for name in some if name not in follows]):
                 if together:
                     self._add(section, salvage_sql.update(self.table, before, after, together))
+
+    def _early(self, names: Sequence[str], late: Sequence[str]) -> list[str]:
+        """Only what another row may wait for is written before the rest: in between it could be what no check allows."""
+        apart = [set(unique.columns) for unique in self.table.unique if not set(unique.columns) & set(late)]
+        return [name for name in names if any(name in unique for unique in apart)]
 
     def _delete(self, row: Values) -> None:
         name = self.freed.get(self.table.key_of(row))
