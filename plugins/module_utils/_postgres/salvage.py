@@ -106,6 +106,9 @@ def take(sides: Sides, sections: Sections, limits: Limits, progress: Callable[[s
 
     :raises DatabaseError: when one of the states cannot be read.
     """
+    # Whether the new side answers at all is not to be found out after an hour.
+    with connect(sides.new, limits):
+        pass
     hashed = []
     # Each in a session of its own: one that waits for the others to be hashed may be gone by then.
     for place, where in ((sides.base, AT_POINT), (sides.old, "of the old side")):
