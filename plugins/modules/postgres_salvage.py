@@ -19,8 +19,8 @@ description:
     out. The statements come in an order that foreign keys accept, in one transaction, and do nothing to a row that is
     no longer what it was. Where another row has taken the key of one that is inserted, the transaction fails, and
     changes nothing.
-  - Rows are streamed; the memory used does not grow with their number, only with that of conflicts and of rows that take
-    over a unique value of another one. A table is read again where what is held back elsewhere concerns its rows.
+  - Rows are streamed; the memory used does not grow with their number, only with that of conflicts and of rows that
+    take over a unique value of another one. A table is read again where what is held back elsewhere concerns its rows.
   - The three databases are only read. No value of any row is in the result.
 extends_documentation_fragment:
   - rewind.database.neon
@@ -130,7 +130,8 @@ seealso:
 notes:
   - Not compared, but named, are tables without a primary key, tables whose primary key takes values for equal that are
     written differently (C(citext), collations that are not deterministic), tables whose columns differ between the
-    states, tables of migration tools, foreign tables, materialized views, large objects, and what the role may not read.
+    states, tables of migration tools, foreign tables, materialized views, large objects, and what the role
+    may not read.
   - Unique values are given up before another row takes them. Rows that only exchange theirs are marked C(CONFLICT), and
     so is a row whose value a deleted one must keep until nothing refers to that any more, where it cannot be null.
   - Not foreseen are clashes with unique indexes that have a condition or an expression or belong to a single partition,
@@ -188,7 +189,8 @@ salvage:
       description: Sequences that the old side has advanced, with their value there.
       type: dict
     by_hand:
-      description: Foreign keys in a circle for which no order of the statements is right; what needs one is in conflict.
+      description:
+        - Foreign keys in a circle for which no order of the statements is right. The rows that need one are in conflict.
       type: list
       elements: str
     triggers:

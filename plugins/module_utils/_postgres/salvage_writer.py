@@ -95,7 +95,7 @@ class Writer:
                     self._add(section, salvage_sql.update(self.table, before, after, together))
 
     def _early(self, names: Sequence[str], late: Sequence[str]) -> list[str]:
-        """Only what another row may wait for is written before the rest: in between it could be what no check allows."""
+        """Only what another row may wait for comes before the rest: in between it could be what no check allows."""
         apart = [set(unique.columns) for unique in self.table.unique if not set(unique.columns) & set(late)]
         return [name for name in names if any(name in unique for unique in apart)]
 
