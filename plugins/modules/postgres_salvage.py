@@ -190,7 +190,7 @@ salvage:
       type: dict
     by_hand:
       description:
-        - Foreign keys in a circle for which no order of the statements is right. The rows that need one are in conflict.
+        - Foreign keys in a circle for which no order of the statements is right. Rows that need one are in conflict.
       type: list
       elements: str
     triggers:
