@@ -15,7 +15,6 @@ import array
 import bisect
 import fcntl
 import hashlib
-import itertools
 import os
 import stat
 import tempfile
@@ -79,7 +78,10 @@ class Shared:
             # The machine's monotonic clock is the same for all of its processes, and nobody sets it.
             now = _waiter.CLOCK.monotonic()
             self._clean(instants, now)
-            at = max([now, *(instants[-x.most] + x.seconds for x in self._limits if len(instants) >= x.most)])
+            # Who has a lower limit may have reserved further ahead than this process would: its turn comes first.
+            at = max(
+                [now, *instants[-1:], *(instants[-x.most] + x.seconds for x in self._limits if len(instants) >= x.most)]
+            )
             if at - now <= longest:
                 instants.append(at)
         return at - now
@@ -97,10 +99,9 @@ class Shared:
                 instants[:] = array.array("d", sorted(instants))
 
     def _clean(self, instants: array.array[float], now: float) -> None:
-        # What cannot be is from another start of the machine, or from a disk that was full. NaN is in no order.
-        in_order = all(one <= other for one, other in itertools.pairwise(instants))
-        if instants and not (in_order and instants[-1] <= now + _FURTHEST):
-            del instants[:]
+        # What cannot be is from another start of the machine, or from a disk that was full; NaN is less than nothing.
+        # The rest counts, in whatever order it came: to forget it would be to ask too often.
+        instants[:] = array.array("d", sorted(instant for instant in instants if instant <= now + _FURTHEST))
         del instants[: bisect.bisect_right(instants, now - self._span)]
 
     @contextmanager

@@ -19,7 +19,8 @@ description:
     out. The statements come in an order that foreign keys accept, in one transaction, and do nothing to a row that is
     no longer what it was. Where another row has taken the key of one that is inserted, the transaction fails, and
     changes nothing.
-  - Rows are streamed; the memory used does not grow with their number, only with that of conflicts.
+  - Rows are streamed; the memory used does not grow with their number, only with that of conflicts and of rows that
+    take over a unique value of another one. A table is read again where what is held back elsewhere concerns its rows.
   - The three databases are only read. No value of any row is in the result.
 extends_documentation_fragment:
   - rewind.database.neon
@@ -129,9 +130,12 @@ seealso:
 notes:
   - Not compared, but named, are tables without a primary key, tables whose primary key takes values for equal that are
     written differently (C(citext), collations that are not deterministic), tables whose columns differ between the
-    states, tables of migration tools, foreign tables, materialized views, and what the role may not read.
-  - Not foreseen are clashes with unique indexes that have a condition or an expression, with exclusion constraints, and
-    between changes that exchange unique values. They make the transaction fail, and change nothing.
+    states, tables of migration tools, foreign tables, materialized views, large objects, and what the role
+    may not read.
+  - Unique values are given up before another row takes them. Rows that only exchange theirs are marked C(CONFLICT), and
+    so is a row whose value a deleted one must keep until nothing refers to that any more, where it cannot be null.
+  - Not foreseen are clashes with unique indexes that have a condition or an expression or belong to a single partition,
+    and with exclusion constraints. They make the transaction fail, and change nothing.
     So does a trigger that writes a row which is in the file too; the file says how to disable it.
 """
 
@@ -178,14 +182,15 @@ salvage:
       description: All rows that the old side has inserted, changed or deleted.
       type: int
     skipped:
-      description: Tables and sequences that are not in the file, with the reason.
+      description: Tables and sequences that are not in the file, with the reason; and whether there are large objects.
       type: dict
       sample: {'public.log': 'it has no primary key (10 rows at the restore point, 12 on the old side)'}
     sequences:
       description: Sequences that the old side has advanced, with their value there.
       type: dict
     by_hand:
-      description: Foreign keys in a circle for which no order of the statements is right.
+      description:
+        - Foreign keys in a circle for which no order of the statements is right. Rows that need one are in conflict.
       type: list
       elements: str
     triggers:

@@ -96,12 +96,16 @@ def test_what_a_repoint_has_lost_is_written_down_and_applied(
     assert len(left) == 2 and all(target.branches()[name]["expires_at"] for name in left), "a backstop"
     control.calm()
 
+    refused = salvage(playbooks, target, out=str(tmp_path / "no" / "folder.sql")).failed()
+    assert "does not exist or cannot be written" in refused.message
+    assert target.branches().keys() == branches, "what the one before had left is gone, though this one was refused"
+    assert not draft.exists()
+
     again = salvage(playbooks, target, out=str(out)).failed()
     assert "a file with another content is there" in again.message, "what was applied is no longer missing"
-    assert target.branches().keys() == branches, "what the one before had left is gone too"
-    assert not draft.exists()
+    assert target.branches().keys() == branches
     ends = [json.loads(path.read_text().splitlines()[-1]) for path in sorted(folder.glob("*-salvage-*.jsonl"))]
-    assert [item["data"]["status"] for item in ends] == ["done", "failed", "failed"]
+    assert [item["data"]["status"] for item in ends] == ["done", "failed", "failed", "failed"]
     assert "was killed" in json.dumps(ends[1]["error"])
 
 

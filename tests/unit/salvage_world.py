@@ -26,12 +26,17 @@ CREATE TABLE "User" (id serial PRIMARY KEY, "e mail" text UNIQUE, role "Role", r
   "Name%s" text GENERATED ALWAYS AS (upper("e mail")) STORED);
 CREATE TABLE "Quest" (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "parentId" bigint REFERENCES "Quest"(id),
   title varchar(200), span interval, place point, net inet, valid daterange);
-CREATE TABLE "QuestProgress" ("userId" int REFERENCES "User"(id) ON DELETE CASCADE, "questId" bigint
+CREATE TABLE "QuestProgress" ("userId" int REFERENCES "User"(id)
+  ON DELETE CASCADE ON UPDATE CASCADE, "questId" bigint
   REFERENCES "Quest"(id) ON DELETE SET NULL, "at" date, price "Shop Floor".amount, ratio float8,
   PRIMARY KEY ("userId", "at"));
-CREATE TABLE "Shop Floor"."Or""der" (key text COLLATE "C" PRIMARY KEY, "userId" int NOT NULL REFERENCES "User"(id),
-  note text);
-CREATE TABLE "Shop Floor".item (uid uuid PRIMARY KEY, "order" text NOT NULL REFERENCES "Shop Floor"."Or""der"(key));
+CREATE TABLE "Shop Floor"."Or""der" (key text COLLATE "C" PRIMARY KEY, "userId" int NOT NULL REFERENCES "User"(id)
+  ON UPDATE CASCADE, note text);
+CREATE TABLE "Shop Floor".item (uid uuid PRIMARY KEY, "order" text NOT NULL REFERENCES "Shop Floor"."Or""der"(key)
+  ON UPDATE CASCADE);
+CREATE TABLE "Team" (id serial PRIMARY KEY, owner int NOT NULL REFERENCES "User"(id) ON DELETE CASCADE
+  ON UPDATE CASCADE, name text);
+ALTER TABLE "User" ADD team int REFERENCES "Team"(id) ON DELETE SET NULL ON UPDATE CASCADE;
 CREATE TABLE measure (day date, sensor text, value real, PRIMARY KEY (day, sensor)) PARTITION BY RANGE (day);
 CREATE TABLE measure_1 PARTITION OF measure FOR VALUES FROM ('2025-01-01') TO ('2025-06-01');
 CREATE TABLE measure_2 PARTITION OF measure DEFAULT;
@@ -45,14 +50,17 @@ TABLES = {
     '"Shop Floor"."Or""der"': ("key",),
     '"Shop Floor".item': ("uid",),
     "measure": ("day", "sensor"),
+    '"Team"': ("id",),
 }
-# child, its columns, parent: in the order of TABLES.
+# child, its columns, parent.
 REFERENCES = [
     ('"Quest"', ('"parentId"',), '"Quest"'),
     ('"QuestProgress"', ('"userId"',), '"User"'),
     ('"QuestProgress"', ('"questId"',), '"Quest"'),
     ('"Shop Floor"."Or""der"', ('"userId"',), '"User"'),
     ('"Shop Floor".item', ('"order"',), '"Shop Floor"."Or""der"'),
+    ('"User"', ("team",), '"Team"'),
+    ('"Team"', ("owner",), '"User"'),
 ]
 TEXTS = [
     "it's",
@@ -113,11 +121,13 @@ class History:
             self.order,
             self.item,
             self.measure,
+            self.team,
             self.change,
             self.change,
             self.change,
             self.delete,
             self.move,
+            self.address,
         ]
 
     def _run(self, text: str, *values: Any) -> None:
@@ -169,6 +179,22 @@ class History:
         self._run("INSERT INTO measure VALUES (%s::date + %s, %s, %s)", "2025-05-20", self.rng.randrange(25),
                   self.rng.choice(["a", "b'"]), self.rng.random())  # fmt: skip
 
+    def team(self) -> None:
+        self._run('INSERT INTO "Team" (owner, name) VALUES (%s, %s)', self._any('"User"')[0], self._text())
+
+    def address(self) -> None:
+        """Takes one that is free, or exchanges two, as nobody could in one step."""
+        one, other = self._any('"User"')[0], self._any('"User"')[0]
+        if self.rng.random() < 0.5:
+            free = f"{self.rng.randrange(60)}@example.org"
+            self._run('UPDATE "User" SET "e mail" = %s WHERE id = %s', free, one)
+            return
+        query = 'SELECT "e mail" FROM "User" WHERE id = %s'
+        mails = [(self.connection.execute(query.encode(), (key,)).fetchone() or (None,))[0] for key in (one, other)]
+        self._run('UPDATE "User" SET "e mail" = NULL WHERE id IN (%s, %s)', one, other)
+        for key, mail in zip((other, one), mails, strict=True):
+            self._run('UPDATE "User" SET "e mail" = %s WHERE id = %s', mail, key)
+
     def change(self) -> None:
         rng = self.rng
         table, column, value = rng.choice([
@@ -178,6 +204,7 @@ class History:
             ('"QuestProgress"', '"questId"', self._any('"Quest"')[0]), ('"QuestProgress"', "price", rng.randrange(99)),
             ('"Shop Floor"."Or""der"', "note", self._text()), ("measure", "value", rng.random()),
             ('"Shop Floor".item', '"order"', self._any('"Shop Floor"."Or""der"')[0]),
+            ('"User"', "team", self._any('"Team"')[0]), ('"Team"', "owner", self._any('"User"')[0]),
         ])  # fmt: skip
         keys = " AND ".join(f"{name} = %s" for name in TABLES[table])
         self._run(f"UPDATE {table} SET {column} = %s WHERE {keys}", value, *self._any(table))
@@ -189,8 +216,11 @@ class History:
 
     def move(self) -> None:
         """Changes a key."""
-        table, new = self.rng.choice([("measure", "2025-07-01"), ('"QuestProgress"', "2025-03-01")])
-        column = "day" if table == "measure" else '"at"'
+        table, column, new = self.rng.choice([
+            ("measure", "day", "2025-07-01"), ('"QuestProgress"', '"at"', "2025-03-01"),
+            ('"User"', "id", self.rng.randrange(500, 540)), ('"Team"', "id", self.rng.randrange(500, 540)),
+            ('"Shop Floor"."Or""der"', "key", f"moved {self.rng.randrange(20)}"),
+        ])  # fmt: skip
         keys = " AND ".join(f"{name} = %s" for name in TABLES[table])
         self._run(f"UPDATE {table} SET {column} = %s WHERE {keys}", new, *self._any(table))
 
@@ -258,4 +288,22 @@ def _refused(
     for keys in emails.values():
         if len(keys) > 1:
             more |= {('"User"', key) for key in keys if new['"User"'].get(key) != result['"User"'][key]}
-    return more
+    return more | {('"User"', key) for key in _in_circles(result['"User"'], new['"User"'], place)}
+
+
+def _in_circles(result: dict[Row, Row], new: dict[Row, Row], place: int) -> set[Row]:
+    """The rows that would have to take each other's value: no order of single changes does that."""
+    holder = {row[place]: key for key, row in new.items() if row[place] is not None}
+    takes = {
+        key: holder[row[place]]
+        for key, row in result.items()
+        if key in new and row[place] != new[key][place] and holder.get(row[place]) in result
+    }
+    circles = set()
+    for key in takes:
+        way = [key]
+        while (following := takes.get(way[-1])) is not None and following not in way:
+            way.append(following)
+        if following == key:
+            circles.add(key)
+    return circles

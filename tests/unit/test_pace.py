@@ -84,6 +84,21 @@ def test_what_was_reserved_never_holds_more_than_allowed(clock: FakeClock, seed:
         assert most_in(at, limit.seconds - 1e-6) <= limit.most
 
 
+def test_processes_with_different_limits_forget_nothing(clock: FakeClock) -> None:
+    """Given one that keeps to less than another, then neither takes the other's instants for rubbish."""
+    slow, fast = Shared("coolify-x", (Limit(2, 60.0),)), Shared("coolify-x", (Limit(10, 60.0),))
+    at = [clock.now + one.reserve(600.0) for one in (slow, slow, slow, fast, fast, slow, fast, fast)]
+    assert at == sorted(at), "first come, first served"
+    assert [round(instant - clock.now) for instant in at] == [0, 0, 60, 60, 60, 120, 120, 120]
+    with fast._instants() as instants:
+        assert list(instants) == pytest.approx(at)
+        instants.extend([float("nan"), clock.now + 1e6])
+        instants.insert(0, clock.now + 130.0)
+    assert fast.reserve(600.0) == pytest.approx(130.0), "what cannot be is left out, and the rest counts in any order"
+    with fast._instants() as instants:
+        assert list(instants) == pytest.approx([*at, clock.now + 130.0, clock.now + 130.0])
+
+
 def test_the_limits_are_those_of_the_services_with_a_margin() -> None:
     """Given what the services document, then less is asked; a higher limit of an instance is used."""
     assert limits("neon", 700) == (Limit(665, 60.0), Limit(38, 1.0))

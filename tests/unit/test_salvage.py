@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.rewind.database.plugins.module_utils._errors import InvalidInput
+from ansible_collections.rewind.database.plugins.module_utils._errors import InvalidInput, Refused
 from ansible_collections.rewind.database.plugins.module_utils._postgres import salvage_sql
 from ansible_collections.rewind.database.plugins.module_utils._postgres.salvage_file import (
+    put_together,
     sections_beside,
 )
 from ansible_collections.rewind.database.tests.unit.both_ways import BothWays, StubServer
@@ -215,6 +217,39 @@ def test_the_module_writes_a_file_once_and_never_over_another(script: Script, cl
     assert path.read_text(encoding="utf-8") == "mine" and list(tmp_path.iterdir()) == [path]
     missing = call_module("postgres_salvage", given(database, tmp_path / "no" / "x.sql"))
     assert "the folder" in missing["msg"] and "does not exist" in missing["msg"]
+
+
+def test_a_file_of_something_else_is_noticed_at_once(script: Script, tmp_path: Path) -> None:
+    """Given a file that does not begin as this one would, then nothing is read before it is refused."""
+    path = tmp_path / "x.sql"
+    path.write_text("-- Of last week\n", encoding="utf-8")
+    refused = call_module("postgres_salvage", given("tracker", path, title=["Of today"]))
+    assert refused["failed"] and refused["error"]["code"] == "file_exists" and script.requests == []
+    (tmp_path / "y.sql").mkdir()
+    refused = call_module("postgres_salvage", given("tracker", tmp_path / "y.sql", title=["Of today"]))
+    assert refused["failed"] and "y.sql" in refused["msg"] and script.requests == []
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_somebody_wrote_meanwhile_is_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """Given a file that appears at the very last moment, also where there are no links, then it stays as it is."""
+    path, begun = tmp_path / "x.sql", os.link
+
+    def link(one: Path, other: Path) -> None:
+        if not links:
+            raise PermissionError(1, "Operation not permitted")
+        begun(one, other)
+
+    monkeypatch.setattr(os, "link", link)
+    with sections_beside(path) as sections:
+        assert put_together(sections, ["mine"], path)
+        assert path.stat().st_mode & 0o777 == 0o600 and "-- mine" in path.read_text(encoding="utf-8")
+        assert not put_together(sections, ["mine"], path)
+        with pytest.raises(Refused, match="another content"):
+            put_together(sections, ["another"], path)
+    assert "-- mine" in path.read_text(encoding="utf-8") and list(tmp_path.iterdir()) == [path]
 
 
 def test_the_module_compares_nothing_in_check_mode(script: Script, tmp_path: Path) -> None:

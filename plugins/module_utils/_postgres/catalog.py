@@ -27,6 +27,9 @@ HASHABLE = [
     *("date", "time", "timetz", "timestamp", "timestamptz", "interval"),
 ]
 
+# Of these, those of which two values can be equal and yet be written differently: 1.0 and 1.00, 30 days and 1 mon.
+LOOSE = ["jsonb", "float4", "float8", "numeric", "timetz", "interval"]
+
 FACTS: Statement = (
     """
 SELECT pg_catalog.current_database() AS database, pg_catalog.transaction_timestamp() AS taken_at,
@@ -54,6 +57,7 @@ SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS full_name, n.nspnam
             'name', a.attname,
             'instant', base.typcategory = 'D' AND base.typname NOT IN ('time', 'timetz'),
             'virtual', a.attgenerated = 'v',
+            'loose', leaf.typname = ANY (%s) OR NOT COALESCE(o.collisdeterministic, true),
             'hashable', leaf.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
                         AND leaf.typname = ANY (%s)) ORDER BY a.attnum)
          FROM pg_catalog.pg_attribute a
@@ -61,6 +65,7 @@ SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS full_name, n.nspnam
          JOIN pg_catalog.pg_type base ON base.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
          JOIN pg_catalog.pg_type leaf
            ON leaf.oid = CASE WHEN base.typcategory = 'A' AND base.typelem <> 0 THEN base.typelem ELSE base.oid END
+         LEFT JOIN pg_catalog.pg_collation o ON o.oid = a.attcollation
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]') AS columns,
        COALESCE((SELECT pg_catalog.json_agg(a.attname ORDER BY k.place)
          FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place),
@@ -72,7 +77,7 @@ WHERE c.relkind IN ('r', 'p', 'f', 'm') AND NOT c.relispartition AND {_OURS}
   AND {_not_of_extension("pg_class", "c.oid")}
 ORDER BY 1
 """,
-    [HASHABLE],
+    [LOOSE, HASHABLE],
 )
 
 SEQUENCES: Statement = (

@@ -54,12 +54,15 @@ class Wanted:
 
     :param include: patterns of table names; empty: all.
     :param hash: also the content hashes.
+    :param exact: these tell apart what PostgreSQL takes for equal though it is written differently, as 1.0 and 1.00;
+        that takes longer, and they compare with no others.
     """
 
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     newest_columns: Sequence[str] = NEWEST_COLUMNS
     hash: bool = True
+    exact: bool = False
 
     def has(self, table: Mapping[str, Any]) -> bool:
         """Patterns are compared with ``public."User"``, ``public.User`` and ``User``; ``*`` and ``?`` are wildcards."""
@@ -189,11 +192,12 @@ def _hash(table: Row, want: Wanted, as_text: bool) -> str:
         return "NULL::text"
     if as_text:
         return "'t:' || COALESCE(pg_catalog.sum(pg_catalog.hashtextextended(rewind_row.*::text, 0)), 0)::text"
-    if all(column["hashable"] and not column["virtual"] for column in columns):
+    as_it_is = {column["name"]: column["hashable"] and not (want.exact and column["loose"]) for column in columns}
+    if all(as_it_is[column["name"]] and not column["virtual"] for column in columns):
         row = "rewind_row.*"
     else:
         parts = [
-            f"rewind_row.{identifier(column['name'])}{'' if column['hashable'] else '::text'}"
+            f"rewind_row.{identifier(column['name'])}{'' if as_it_is[column['name']] else '::text'}"
             for column in columns
             if not column["virtual"]
         ]

@@ -5,7 +5,8 @@
 """Salvage: what was written to the old side after the restore point, as a SQL file for the new side.
 
 Three states are compared by key: at the restore point (base), on the old side, and on the new side. Tables whose hashes
-say that the old side never touched them are not read any further. The others are streamed from all three and merged.
+say that the old side never touched them are not read any further. The others are streamed from all three and merged,
+more than once where what is held back turns out to concern others.
 """
 
 from __future__ import annotations
@@ -17,15 +18,26 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from . import catalog, manifest, salvage_catalog, salvage_sql
-from .salvage_catalog import Structure, Table, differing
+from .salvage_ask import waiting
+from .salvage_catalog import Structure, Table, Unique, differing
 from .salvage_file import Sections
-from .salvage_marks import Marks
-from .salvage_merge import Change, Values, merge, stream
+from .salvage_marks import Marks, Sessions, Verdict
+from .salvage_merge import Change, merge, stream
 from .salvage_order import Order, order
+from .salvage_writer import Writer
 from .session import Address, Limits, Session, connect
+from .tables import identifier
 
 # As many rows are judged in one round trip.
 BATCH = 2000
+# A session waits while another one streams, and while the file is written; a table may take as long as it may.
+_SETTINGS = {
+    "search_path": "",
+    "cursor_tuple_fraction": "1",
+    "idle_in_transaction_session_timeout": str(24 * 3600 * 1000),
+}
+_LARGE_OBJECTS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata) AS there"
+_BOTH, _NEITHER = Verdict(""), Verdict()
 AT_POINT, ON_OLD, ON_NEW = "at the restore point", "on the old side", "on the new side"
 
 
@@ -94,16 +106,21 @@ def take(sides: Sides, sections: Sections, limits: Limits, progress: Callable[[s
 
     :raises DatabaseError: when one of the states cannot be read.
     """
+    # Whether the new side answers at all is not to be found out after an hour.
+    with connect(sides.new, limits):
+        pass
+    hashed = []
+    # Each in a session of its own: one that waits for the others to be hashed may be gone by then.
+    for place, where in ((sides.base, AT_POINT), (sides.old, "of the old side")):
+        progress(f"hashing the tables {where}")
+        with connect(place, limits) as session:
+            hashed.append(manifest.take(session, manifest.Wanted(exact=True)))
     with contextlib.ExitStack() as stack:
         places = (sides.base, sides.old, sides.new, sides.base, sides.new)
         opened = _Open(*(stack.enter_context(connect(place, limits)) for place in places))
-        progress("hashing the tables at the restore point")
-        at_point = manifest.take(opened.base)
-        progress("hashing the tables of the old side")
-        on_old = manifest.take(opened.old)
         for session in opened:
-            stack.enter_context(session.snapshot({"search_path": "", "cursor_tuple_fraction": "1"}))
-        return _Salvage(opened, at_point, on_old, sections, progress).run()
+            stack.enter_context(session.snapshot(_SETTINGS))
+        return _Salvage(opened, hashed[0], hashed[1], sections, progress).run()
 
 
 class _Salvage:
@@ -128,19 +145,23 @@ class _Salvage:
         self.migrations = {name for part in (self.base, self.old, self.new) for name in part.migrations}
         self.tables = dict(self._comparable())
         self.order: Order = order(self.new, self.tables)
-        self.marks = Marks(self.base, self.new, self.tables, opened.ask_base, opened.ask_new)
+        asked = Sessions(opened.ask_base, opened.old, opened.ask_new)
+        self.marks = Marks(self.base, self.new, self.order, self.tables, asked)
 
     def run(self) -> Found:
-        for name in self.order.tables:
-            self._table(self.tables[name])
+        # What is held back in one table may concern another that was written already, or the same one.
+        while self.marks.dirty:
+            for name in self.order.tables:
+                if name in self.marks.dirty:
+                    self._table(self.tables[name])
         self._sequences()
+        self._large_objects()
         written = {name for name, counts in self.found.tables.items() if sum(vars(counts).values())}
         self.found.triggers = sorted(written & self.new.triggers)
-        self.found.by_hand += [
+        self.found.by_hand = sorted(
             f"{key.name} of {key.child}: it closes a circle with {key.parent}, and can neither wait nor be null"
-            for key in self.order.by_hand
-            if key.child in written
-        ]
+            for key in self.marks.by_hand
+        )
         return self.found
 
     def _comparable(self) -> Iterator[tuple[str, Table]]:
@@ -173,31 +194,43 @@ class _Salvage:
     def _table(self, table: Table) -> None:
         self.progress(f"comparing {table.full_name}")
         counts = self.found.tables[table.full_name] = Counts()
-        writer = _Writer(table, self.new, self.order, self.sections)
-        if any(key.parent == table.full_name for key in self.new.of(table.full_name)):
-            self._hold_all(table)
-        for number, (change, reason) in enumerate(self._judged(table), start=1):
+        self.marks.dirty.discard(table.full_name)
+        self.sections.discard(table.full_name)
+        writer = Writer(table, self.new, self.order, self.sections, self.marks.freed[table.full_name])
+        for number, (change, verdict) in enumerate(self._judged(table), start=1):
             setattr(counts, change.kind, getattr(counts, change.kind) + 1)
             counts.already_there += change.is_there
-            counts.conflicts += reason is not None
-            if reason is not None:
-                writer.remark(change, reason)
+            counts.conflicts += verdict.reason is not None
+            if verdict.reason is not None:
+                writer.remark(change, verdict.reason)
             elif not change.is_there:
-                writer.write(change)
+                writer.write(change, verdict)
             if number % 100_000 == 0:
                 self.progress(f"comparing {table.full_name}: {number} changed rows so far")
-        writer.end()
+        for key in writer.end():
+            self.marks.refuse(table, key, "it exchanges a unique value with other rows, and each must have it first")
+        if table.full_name not in self.marks.dirty:
+            self._give_up(table, writer)
 
-    def _hold_all(self, table: Table) -> None:
-        """A row that is held back may have children in its own table, before it or after it, and they have some too."""
-        before = -1
-        while before != self.marks.held:
-            before = self.marks.held
-            for _judged in self._judged(table):
-                pass
+    def _give_up(self, table: Table, writer: Writer) -> None:
+        """A deleted row that goes only at the end keeps its unique values until then, and another row wants one."""
+        holders = {holder for _change, verdict in writer.takes.values() for _unique, holder in verdict.takes}
+        if not holders or not writer.referring:
+            return
+        late = waiting(self.new, table, holders, self.opened.ask_new, self.opened.old)
+        for key, (_change, verdict) in writer.takes.items():
+            for unique, holder in verdict.takes:
+                if holder not in late or self.marks.freed[table.full_name].get(holder) in unique.columns:
+                    continue
+                name = _nullable(table, unique)
+                if name is not None and holder not in self.marks.freed[table.full_name]:
+                    self.marks.free(table, holder, name)
+                else:
+                    what = ", ".join(map(identifier, unique.columns))
+                    self.marks.refuse(table, key, f"a deleted row has its {what} until nothing refers to it any more")
 
-    def _judged(self, table: Table) -> Iterator[tuple[Change, str | None]]:
-        """Every change, and why it is not made: empty for one that the new side contradicts by itself."""
+    def _judged(self, table: Table) -> Iterator[tuple[Change, Verdict]]:
+        """Every change, and what becomes of it."""
         sessions = (self.opened.base, self.opened.old, self.opened.new)
         waiting: list[Change] = []
         with contextlib.ExitStack() as stack:
@@ -206,21 +239,21 @@ class _Salvage:
             for change in merge(table, *rows):
                 waiting.append(change)
                 if len(waiting) >= BATCH:
-                    yield from self._reasons(table, waiting)
+                    yield from self._verdicts(table, waiting)
                     waiting = []
-        yield from self._reasons(table, waiting)
+        yield from self._verdicts(table, waiting)
 
-    def _reasons(self, table: Table, changes: Sequence[Change]) -> Iterator[tuple[Change, str | None]]:
+    def _verdicts(self, table: Table, changes: Sequence[Change]) -> Iterator[tuple[Change, Verdict]]:
         for change in changes:
             if change.is_conflict:
                 self.marks.hold(table, change)
         open_ones = [change for change in changes if not change.is_conflict and not change.is_there]
-        reasons = deque(self.marks.judge(table, open_ones))
+        verdicts = deque(self.marks.judge(table, open_ones))
         for change in changes:
-            reason = "" if change.is_conflict else None if change.is_there else reasons.popleft()
-            if reason:
+            verdict = _BOTH if change.is_conflict else _NEITHER if change.is_there else verdicts.popleft()
+            if verdict.reason:
                 self.marks.hold(table, change)
-            yield change, reason
+            yield change, verdict
 
     def _sequences(self) -> None:
         (rows,) = self.opened.new.run(catalog.SEQUENCES)
@@ -237,74 +270,21 @@ class _Salvage:
             self.found.sequences[name] = value
             self.sections.add("sequences", salvage_sql.setval(name, value, increment))
 
+    def _large_objects(self) -> None:
+        sides = (self.opened.base, self.opened.old)
+        if any(session.one(_LARGE_OBJECTS)["there"] for session in sides):
+            self.found.skipped["large objects"] = "they are in no table, and were not compared"
+
+
+def _nullable(table: Table, unique: Unique) -> str | None:
+    """A column of these that frees the values of all of them by being null."""
+    if unique.with_nulls:
+        return None
+    found = (table.column(name) for name in unique.columns if name not in table.key)
+    return next((column.name for column in found if not column.required and not column.given), None)
+
 
 def _rows(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str:
     if not before or not after:
         return ""
     return f" ({before['rows']} rows at the restore point, {after['rows']} on the old side)"
-
-
-class _Writer:
-    """Puts the statements of one table into the sections of the file.
-
-    Deletions come first, for they free unique values, and once more at the end: what another row still refers to at
-    first is free by then. In between each table gets its changes, then its new rows.
-    """
-
-    def __init__(self, table: Table, structure: Structure, order: Order, sections: Sections) -> None:
-        self.table = table
-        self.sections = sections
-        self.referring = structure.referring_to(table.full_name)
-        self.late = order.late.get(table.full_name, ())
-        self.late_columns = [name for key in self.late for name in key.columns if not table.column(name).required]
-        self.together = any(key.child == table.full_name for key in self.referring)
-        self.deleted = 0
-
-    def remark(self, change: Change, reason: str) -> None:
-        """:param reason: empty where both sides have changed the row."""
-        if reason:
-            text = salvage_sql.held_back(self.table, change, reason, self.referring)
-        else:
-            text = salvage_sql.conflict(self.table, change, self.referring)
-        self.sections.add("inserts" if change.base is None else "updates", text, self.table.full_name)
-
-    def write(self, change: Change) -> None:
-        if change.base is None:
-            self._insert(change.row)
-        elif change.old is None:
-            self._delete(change.base)
-        else:
-            self._update(change.base, change.old)
-
-    def _insert(self, row: Values) -> None:
-        empty = [name for name in self.late_columns if row[self.table.places[name]] is not None]
-        self.sections.add("inserts", salvage_sql.insert(self.table, row, empty), self.table.full_name)
-        if empty:
-            self.sections.add("late", salvage_sql.fill(self.table, row, empty))
-
-    def _update(self, before: Values, after: Values) -> None:
-        names = salvage_sql.changed(self.table, before, after)
-        late = [name for name in names if name in self.late_columns and after[self.table.places[name]] is not None]
-        early = [name for name in names if name not in late]
-        if early:
-            text = salvage_sql.update(self.table, before, after, early)
-            self.sections.add("updates", text, self.table.full_name)
-        if late:
-            self.sections.add("late", salvage_sql.update(self.table, before, after, late))
-
-    def _delete(self, row: Values) -> None:
-        name = self.table.full_name
-        if self.together:
-            if not self.deleted:
-                self.sections.add("deletes", salvage_sql.delete_together_begin(self.table), name)
-            text = salvage_sql.delete_together_row(self.table, row, first=not self.deleted)
-        else:
-            text = salvage_sql.delete(self.table, row, self.referring)
-        self.sections.add("deletes", text, name)
-        self.deleted += 1
-
-    def end(self) -> None:
-        if self.together and self.deleted:
-            text = salvage_sql.delete_together_end(self.table, self.referring)
-            self.sections.add("deletes", text, self.table.full_name)
-        self.sections.close(self.table.full_name, again=bool(self.referring and self.deleted))

@@ -22,7 +22,7 @@ _COLUMNS: Statement = (
     """
 SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS full_name, a.attname AS name,
        pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, base.typname AS base,
-       a.attgenerated <> '' AS generated, a.attnotnull AS required,
+       a.attgenerated <> '' AS generated, a.attnotnull AS required, a.attidentity = 'a' AS given,
        leaf.typtype = 'e' OR (leaf.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
                               AND leaf.typname = ANY (%s)) AS comparable,
        COALESCE(o.collisdeterministic, true) AND leaf.typname NOT IN ('jsonb', 'interval', 'timetz') AS exact
@@ -40,26 +40,31 @@ ORDER BY a.attnum
     [catalog.HASHABLE],
 )
 
-# A foreign key of a partitioned table has a copy for each partition.
+# A foreign key of a partitioned table has a copy for each partition. One of a single partition counts for the whole
+# table: rows are read and written through that.
 _FOREIGN_KEYS: Statement = (
     """
-SELECT pg_catalog.format('%I.%I', cn.nspname, c.relname) AS child, k.conname AS name,
+SELECT DISTINCT pg_catalog.format('%I.%I', cn.nspname, c.relname) AS child, k.conname AS name,
        pg_catalog.format('%I.%I', pn.nspname, p.relname) AS parent, k.condeferrable AS deferrable,
-       (SELECT pg_catalog.json_agg(a.attname ORDER BY u.place) FROM pg_catalog.unnest(k.conkey)
+       k.confupdtype = 'c' AS follows,
+       (SELECT pg_catalog.array_agg(a.attname::text ORDER BY u.place) FROM pg_catalog.unnest(k.conkey)
           WITH ORDINALITY AS u(attnum, place) JOIN pg_catalog.pg_attribute a
           ON a.attrelid = k.conrelid AND a.attnum = u.attnum) AS columns,
-       (SELECT pg_catalog.json_agg(a.attname ORDER BY u.place) FROM pg_catalog.unnest(k.confkey)
+       (SELECT pg_catalog.array_agg(a.attname::text ORDER BY u.place) FROM pg_catalog.unnest(k.confkey)
           WITH ORDINALITY AS u(attnum, place) JOIN pg_catalog.pg_attribute a
           ON a.attrelid = k.confrelid AND a.attnum = u.attnum) AS referenced
 FROM pg_catalog.pg_constraint k
-JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
-JOIN pg_catalog.pg_class p ON p.oid = k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
+JOIN pg_catalog.pg_class c ON c.oid = COALESCE(pg_catalog.pg_partition_root(k.conrelid), k.conrelid)
+JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
+JOIN pg_catalog.pg_class p ON p.oid = COALESCE(pg_catalog.pg_partition_root(k.confrelid), k.confrelid)
+JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
 WHERE k.contype = 'f' AND k.conparentid = 0
 ORDER BY 1, 2
 """,
     None,
 )
 
+# indnullsnotdistinct exists since PostgreSQL 15.
 # Without expressions and conditions: those of others show only when the file is applied.
 _UNIQUE: Statement = (
     """
@@ -67,7 +72,8 @@ SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS full_name, x.relname 
        (SELECT pg_catalog.json_agg(a.attname ORDER BY u.place)
         FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS u(attnum, place)
         JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum
-        WHERE u.place <= i.indnkeyatts) AS columns
+        WHERE u.place <= i.indnkeyatts) AS columns, NOT i.indimmediate AS deferrable,
+       COALESCE((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::bool, false) AS with_nulls
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AND c.relkind IN ('r', 'p') AND NOT c.relispartition
@@ -79,7 +85,8 @@ ORDER BY 1, 2
 _TRIGGERS: Statement = (
     """
 SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.relname) AS full_name
-FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+FROM pg_catalog.pg_trigger t
+JOIN pg_catalog.pg_class c ON c.oid = COALESCE(pg_catalog.pg_partition_root(t.tgrelid), t.tgrelid)
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' ORDER BY 1
 """,
@@ -92,6 +99,7 @@ class Column:
     """A column that is written: not one that is generated.
 
     :param comparable: whether its type has an equality that needs no search path; json, for one, has none.
+    :param given: whether only PostgreSQL gives it its value (GENERATED ALWAYS AS IDENTITY): an update cannot.
     :param exact: whether two of its values are equal only where their texts are; a collation may say otherwise.
     """
 
@@ -101,6 +109,7 @@ class Column:
     required: bool
     comparable: bool
     exact: bool
+    given: bool = False
 
     @cached_property
     def sql(self) -> str:
@@ -109,7 +118,10 @@ class Column:
 
 @dataclass(frozen=True)
 class ForeignKey:
-    """Columns of a child that refer to columns of a parent. Tables by their full names."""
+    """Columns of a child that refer to columns of a parent. Tables by their full names.
+
+    :param follows: whether the child's row takes the new values where those of the parent are changed.
+    """
 
     name: str
     child: str
@@ -117,6 +129,20 @@ class ForeignKey:
     columns: tuple[str, ...]
     referenced: tuple[str, ...]
     deferrable: bool
+    follows: bool = False
+
+
+@dataclass(frozen=True)
+class Unique:
+    """Columns that only one row may have the same values in.
+
+    :param deferrable: whether that may be checked at the end only.
+    :param with_nulls: whether one null is the same as another there.
+    """
+
+    columns: tuple[str, ...]
+    deferrable: bool = False
+    with_nulls: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,13 +157,16 @@ class Table:
     kind: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
-    unique: tuple[tuple[str, ...], ...] = ()
+    unique: tuple[Unique, ...] = ()
     places: Mapping[str, int] = field(default_factory=dict, compare=False)
 
     @property
     def source(self) -> str:
         """How it is named where its own rows are meant, and not those of tables that inherit from it."""
         return self.full_name if self.kind == "p" else f"ONLY {self.full_name}"
+
+    def key_of(self, row: tuple[str | None, ...]) -> tuple[str | None, ...]:
+        return self.values(row, self.key)
 
     def column(self, name: str) -> Column:
         return self.columns[self.places[name]]
@@ -177,7 +206,13 @@ def read(session: Session) -> Structure:
     found = {row["full_name"]: _table(row, columns, unique) for row in tables if row["kind"] in ("r", "p")}
     foreign = tuple(
         ForeignKey(
-            row["name"], row["child"], row["parent"], tuple(row["columns"]), tuple(row["referenced"]), row["deferrable"]
+            row["name"],
+            row["child"],
+            row["parent"],
+            tuple(row["columns"]),
+            tuple(row["referenced"]),
+            row["deferrable"],
+            row["follows"],
         )
         for row in keys
         if row["child"] in found and row["parent"] in found
@@ -197,6 +232,7 @@ def _table(row: Row, columns: list[Row], unique: list[Row]) -> Table:
             item["required"],
             item["comparable"],
             item["comparable"] and item["exact"],
+            item["given"],
         )
         for item in own
     )
@@ -207,7 +243,11 @@ def _table(row: Row, columns: list[Row], unique: list[Row]) -> Table:
         row["kind"],
         written,
         tuple(row["primary_key"]),
-        tuple(tuple(item["columns"]) for item in mine if not item["is_key"] and names.issuperset(item["columns"])),
+        tuple(
+            Unique(tuple(item["columns"]), item["deferrable"], item["with_nulls"])
+            for item in mine
+            if not item["is_key"] and names.issuperset(item["columns"])
+        ),
         {column.name: place for place, column in enumerate(written)},
     )
 

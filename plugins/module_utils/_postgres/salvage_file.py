@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -44,11 +45,20 @@ class Sections:
 
         :param again: its deletions are tried once more at the end.
         """
-        self._tables.append(table)
+        if table not in self._tables:
+            self._tables.append(table)
         if again:
             self._again.add(table)
         for place in [place for place in self._open if place[1] == table]:
             self._open.pop(place).close()
+
+    def discard(self, table: str) -> None:
+        """What was written for a table does not count."""
+        self._again.discard(table)
+        for place in [place for place in self._paths if place[1] == table]:
+            if place in self._open:
+                self._open.pop(place).close()
+            self._paths[place].write_bytes(b"")
 
     def end(self) -> None:
         """Nothing more comes at all."""
@@ -63,16 +73,24 @@ class Sections:
         wanted = [("sequences", "sequences", "")]
         wanted += [("rows that the old side deleted", "deletes", table) for table in children_first]
         for table in self._tables:
-            wanted += [("changes", "updates", table), ("new rows", "inserts", table)]
-        wanted += [("what refers to rows that had to come first", "late", "")]
-        wanted += [
-            ("deleted rows that something still referred to above", "deletes", table)
-            for table in children_first
-            if table in self._again
-        ]
+            wanted += [
+                ("what is not made", "remarks", table),
+                ("values that deleted rows must give up", "freed", table),
+                ("changes", "updates", table),
+                ("new rows", "inserts", table),
+            ]
+        for table in self._tables:
+            wanted += [
+                ("changes that refer to rows that had to come first", "late", table),
+                ("what new rows refer to that had to come first", "fills", table),
+            ]
+        for table in children_first:
+            section = "deletes" if table in self._again else "again"
+            wanted += [("deleted rows that something still referred to above", section, table)]
         for heading, section, table in wanted:
-            if (section, table) in self._paths:
-                yield f"{table}: {heading}" if table else heading, self._paths[section, table]
+            path = self._paths.get((section, table))
+            if path is not None and path.stat().st_size:
+                yield f"{table}: {heading}" if table else heading, path
 
 
 @contextlib.contextmanager
@@ -101,6 +119,31 @@ def sections_beside(path: Path, draft: Path | None = None) -> Iterator[Sections]
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def refuse_other(path: Path, title: Iterable[str]) -> None:
+    """Refuse a file that is there and does not begin as this one will; whether the rest is the same shows at the end.
+
+    :raises Refused: for such a file.
+    """
+    begin = "".join(map(salvage_sql.comment, title)).encode()
+    try:
+        with path.open("rb") as stream:
+            same = stream.read(len(begin)) == begin
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InvalidInput(f"read {path}: {error.strerror or error}", hint="Name another file.") from None
+    if not same:
+        raise _other(path)
+
+
+def _other(path: Path) -> Refused:
+    return Refused(
+        f"write {path}: a file with another content is there",
+        code="file_exists",
+        hint="Delete it, or name another one with -e out=FILE.",
+    )
+
+
 def put_together(sections: Sections, header: Iterable[str], path: Path) -> bool:
     """Write the file, readable by its owner only; whether it was not there yet with just this content.
 
@@ -117,13 +160,26 @@ def put_together(sections: Sections, header: Iterable[str], path: Path) -> bool:
             with part.open("rb") as text:
                 shutil.copyfileobj(text, whole, 1 << 20)
         whole.write(b"\nCOMMIT;\n")
-    if path.exists():
+    try:
+        _place(draft, path)
+    except FileExistsError:
         if filecmp.cmp(draft, path, shallow=False):
             return False
-        raise Refused(
-            f"write {path}: a file with another content is there",
-            code="file_exists",
-            hint="Delete it, or name another one with -e out=FILE.",
-        )
-    draft.rename(path)
+        raise _other(path) from None
+    draft.unlink()
     return True
+
+
+def _place(draft: Path, path: Path) -> None:
+    """Unlike a rename this never replaces what somebody has put there in the meantime."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Not every file system has links.
+        with (
+            draft.open("rb") as text,
+            os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE), "wb") as to,
+        ):
+            shutil.copyfileobj(text, to, 1 << 20)

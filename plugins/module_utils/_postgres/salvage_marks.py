@@ -2,24 +2,52 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What only the new side can say: whether what a row refers to is still there, and whether its unique values are free.
+"""Which changes the new side can take: only it can say whether what a row refers to is still there, and whether its
+unique values are free.
 
-Asked for many rows at once, by indexes. Rows that are held back are remembered, as others may refer to them: memory
-grows with them, and with nothing else.
+What is held back may take others with it: those that refer to it, those that want a value which it keeps. So everything
+that is held is remembered, and the tables that it may concern are judged once more until nothing is added. Memory grows
+with the rows that are held back, and with nothing else.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
 
-from .salvage_catalog import Column, ForeignKey, Structure, Table
+from .salvage_ask import Asked, ask, equal
+from .salvage_catalog import ForeignKey, Structure, Table, Unique
 from .salvage_merge import Change, Values
+from .salvage_order import Order
 from .session import Session
 from .tables import identifier
 
-Reasons = list["str | None"]
+_NUMBERS = frozenset({"numeric", "float4", "float8"})
+
+
+@dataclass
+class Verdict:
+    """What becomes of a change.
+
+    :param reason: why it is not made: empty where the new side has changed the row too, None where it is made.
+    :param late: columns that can be written only once all new rows are there.
+    :param takes: unique values that another row, named by its key, has until it is changed or deleted by this salvage.
+    """
+
+    reason: str | None = None
+    late: tuple[str, ...] = ()
+    takes: tuple[tuple[Unique, Values], ...] = ()
+
+
+class Sessions(NamedTuple):
+    """Where questions are asked, while rows stream from elsewhere or between their batches."""
+
+    base: Session
+    old: Session
+    new: Session
 
 
 class Marks:
@@ -30,161 +58,294 @@ class Marks:
     """
 
     def __init__(
-        self, before: Structure, structure: Structure, salvaged: Collection[str], base: Session, new: Session
+        self,
+        before: Structure,
+        structure: Structure,
+        order: Order,
+        salvaged: Collection[str],
+        sessions: Sessions,
     ) -> None:
         self._before = before
         self._structure = structure
+        self._order = order
         self._salvaged = salvaged
-        self._base = base
-        self._new = new
+        self._sessions = sessions
+        self._foreign_keys = {_said(key) for key in before.foreign_keys}
         self._held: dict[tuple[str, tuple[str, ...]], set[Values]] = defaultdict(set)
-
-    @property
-    def held(self) -> int:
-        """How many values are remembered."""
-        return sum(map(len, self._held.values()))
+        self._kept: dict[tuple[str, tuple[str, ...]], set[Values]] = defaultdict(set)
+        self._referring: dict[ForeignKey, set[Values]] = defaultdict(set)
+        self._refused: dict[str, dict[Values, str]] = defaultdict(dict)
+        self.freed: dict[str, dict[Values, str]] = defaultdict(dict)
+        """By table and key of a row that is deleted only at the end: the column whose value it gives up before."""
+        self.dirty = set(salvaged)
+        """The tables that are to be judged, for the first time or once more."""
+        self.by_hand: set[ForeignKey] = set()
 
     def hold(self, table: Table, change: Change) -> None:
-        """The row does not come, or another one has its key: nothing that refers to it may come by itself."""
-        if change.old is None or (change.base is not None and change.new is not None):
+        """The change is not made: remember what others may therefore not refer to, and what the new side keeps."""
+        if change.old is not None:
+            for key in self._structure.referring_to(table.full_name):
+                if set(key.referenced) <= table.places.keys() and not _stays(table, key.referenced, change):
+                    values = _plain(table, key.referenced, table.values(change.old, key.referenced))
+                    self._remember(self._held[table.full_name, key.referenced], values, self._children(key))
+        if change.base is None or change.base != change.new:
             return
-        for key in self._structure.referring_to(table.full_name):
-            if set(key.referenced) <= table.places.keys():
-                self._held[table.full_name, key.referenced].add(table.values(change.old, key.referenced))
+        for unique in table.unique:
+            if change.old is None or _differ(table, unique.columns, change.base, change.old):
+                values = _plain(table, unique.columns, table.values(change.base, unique.columns))
+                self._remember(self._kept[table.full_name, unique.columns], values, {table.full_name})
+        for key in self._structure.of(table.full_name):
+            if set(key.columns) <= table.places.keys() and (
+                change.old is None or _differ(table, key.columns, change.base, change.old)
+            ):
+                values = _plain(table, key.columns, table.values(change.base, key.columns))
+                self._remember(self._referring[key], values, {key.parent})
 
-    def judge(self, table: Table, changes: Sequence[Change]) -> Reasons:
-        """For each change the reason why it cannot be made on the new side; None where it can."""
-        reasons: Reasons = [None] * len(changes)
+    def refuse(self, table: Table, key: Values, reason: str) -> None:
+        """The change of this row cannot be made, for a reason that shows only beside other changes."""
+        if key not in self._refused[table.full_name]:
+            self._refused[table.full_name][key] = reason
+            self.dirty.add(table.full_name)
+
+    def free(self, table: Table, key: Values, name: str) -> None:
+        """The row is deleted only at the end, and another one wants the value of this column before."""
+        if key not in self.freed[table.full_name]:
+            self.freed[table.full_name][key] = name
+            self.dirty.add(table.full_name)
+
+    def _remember(self, known: set[Values], values: Values, concerned: Iterable[str]) -> None:
+        if values not in known:
+            known.add(values)
+            self.dirty.update(name for name in concerned if name in self._salvaged)
+
+    def _children(self, key: ForeignKey) -> set[str]:
+        return {item.child for item in self._structure.referring_to(key.parent) if item.referenced == key.referenced}
+
+    def judge(self, table: Table, changes: Sequence[Change]) -> list[Verdict]:
+        """For each change what becomes of it."""
+        refused = self._refused[table.full_name]
+        verdicts = [Verdict(refused.get(table.key_of(change.row)) if refused else None) for change in changes]
+        self._given(table, changes, verdicts)
         for key in self._structure.of(table.full_name):
             if set(key.columns) <= table.places.keys():
-                self._references(table, key, changes, reasons)
-        for names in table.unique:
-            self._unique(table, names, changes, reasons)
+                self._references(table, key, changes, verdicts)
+        for unique in table.unique:
+            self._unique(table, unique, changes, verdicts)
         for key in self._structure.referring_to(table.full_name):
             if set(key.referenced) <= table.places.keys():
-                self._referred(table, key, changes, reasons)
-        return reasons
+                self._referred(table, key, changes, verdicts)
+        return verdicts
 
-    def _references(self, table: Table, key: ForeignKey, changes: Sequence[Change], reasons: Reasons) -> None:
-        wanted = list(_written(table, key.columns, changes, reasons))
+    @staticmethod
+    def _given(table: Table, changes: Sequence[Change], verdicts: Sequence[Verdict]) -> None:
+        given = [column.name for column in table.columns if column.given]
+        if not given:
+            return
+        for change, verdict in zip(changes, verdicts, strict=True):
+            if change.base is not None and change.old is not None:
+                names = [name for name in given if _differ(table, (name,), change.base, change.old)]
+                if names and verdict.reason is None:
+                    verdict.reason = f"no update can set {_named(names)} (GENERATED ALWAYS AS IDENTITY)"
+
+    def _references(
+        self, table: Table, key: ForeignKey, changes: Sequence[Change], verdicts: Sequence[Verdict]
+    ) -> None:
+        wanted = list(_written(table, key.columns, changes, verdicts))
         held = self._held[key.parent, key.referenced]
         for place, values in wanted:
-            if values in held:
-                reasons[place] = f"it refers to a row of {key.parent} that is in conflict ({key.name})"
-        asked = sorted({values for place, values in wanted if reasons[place] is None})
+            if held and _plain(table, key.columns, values) in held:
+                verdicts[place].reason = f"it refers to a row of {key.parent} that is in conflict ({key.name})"
+        asked = sorted({values for place, values in wanted if verdicts[place].reason is None})
         # Nobody knows whether what the new side has there since is the row that is meant.
         unknown = set() if key.parent in self._salvaged else set(self._absent_in_base(key, asked))
-        gone = self._absent(self._new, key, [values for values in asked if values not in unknown])
-        in_base = set(gone) - set(self._absent_in_base(key, gone))
+        gone = self._absent(self._sessions.new, key, [values for values in asked if values not in unknown])
+        coming = set(self._absent_in_base(key, gone))
+        if coming and _said(key) not in self._foreign_keys:
+            # The old side does not know the key: what it refers to need not be anywhere.
+            coming -= set(self._absent(self._sessions.old, key, sorted(coming)))
+        gone_since = set(gone) - coming
         for place, values in wanted:
-            if reasons[place] is not None:
+            verdict = verdicts[place]
+            if verdict.reason is not None:
                 continue
-            if values in in_base:
-                reasons[place] = f"it refers to a row of {key.parent} that the new side does not have ({key.name})"
+            if values in gone_since:
+                verdict.reason = f"it refers to a row of {key.parent} that the new side does not have ({key.name})"
             elif values in unknown:
-                reasons[place] = f"it refers to a row of {key.parent}, which could not be compared ({key.name})"
+                verdict.reason = f"it refers to a row of {key.parent}, which could not be compared ({key.name})"
+            elif values in coming and key in self._order.late.get(table.full_name, ()):
+                self._comes_later(table, key, changes[place], verdict)
+
+    def _comes_later(self, table: Table, key: ForeignKey, change: Change, verdict: Verdict) -> None:
+        """The row that is meant is in the file too, and may come after this one."""
+        if change.base is not None:
+            verdict.late += key.columns
+        elif key.parent != table.full_name:
+            # New rows of one table come in one statement, which may refer to each other.
+            empty = tuple(name for name in key.columns if not table.column(name).required)
+            verdict.late += empty
+            if not empty:
+                self.by_hand.add(key)
+                verdict.reason = f"it closes a circle with {key.parent}, and can neither wait nor be null ({key.name})"
 
     def _absent_in_base(self, key: ForeignKey, asked: Sequence[Values]) -> list[Values]:
-        return self._absent(self._base, key, asked) if self._was(key.parent, key.referenced) else list(asked)
+        return self._absent(self._sessions.base, key, asked) if self._was(key.parent, key.referenced) else list(asked)
 
     def _was(self, table: str, names: Iterable[str]) -> bool:
         """Whether there was such a table at the restore point, with these columns."""
         found = self._before.tables.get(table)
         return found is not None and set(names) <= found.places.keys()
 
-    def _absent(self, session: Session, key: ForeignKey, asked: Sequence[Values]) -> list[Values]:
-        if not asked:
+    def _absent(self, session: Session, key: ForeignKey, values: Sequence[Values]) -> list[Values]:
+        if not values:
             return []
         parent = self._structure.tables[key.parent]
-        found = _ask(
+        found = ask(
             session,
             f"SELECT k.place FROM {{keys}} WHERE NOT EXISTS (SELECT FROM {parent.full_name} AS r WHERE {{same}})",
-            parent,
-            key.referenced,
-            asked,
+            Asked(parent, key.referenced, values),
         )
-        return [asked[row["place"] - 1] for row in found]
+        return [values[row["place"] - 1] for row in found]
 
-    def _unique(self, table: Table, names: tuple[str, ...], changes: Sequence[Change], reasons: Reasons) -> None:
+    def _unique(self, table: Table, unique: Unique, changes: Sequence[Change], verdicts: Sequence[Verdict]) -> None:
         """Another row of the new side may have the value; one that is as it was then gives it up with this salvage."""
-        wanted = list(_written(table, names, changes, reasons))
-        both = [(*values, *table.values(changes[place].row, table.key)) for place, values in wanted]
+        wanted = list(_written(table, unique.columns, changes, verdicts, with_nulls=unique.with_nulls))
+        what, kept = _named(unique.columns), self._kept[table.full_name, unique.columns]
+        for place, values in wanted:
+            if kept and _plain(table, unique.columns, values) in kept:
+                verdicts[place].reason = f"the row of the new side that has its {what} is in conflict and keeps it"
+        wanted = [(place, values) for place, values in wanted if verdicts[place].reason is None]
+        both = [(*values, *table.key_of(changes[place].row)) for place, values in wanted]
         if not both:
             return
         keys = " AND ".join(
-            _equal(table.column(name), "r", name, len(names) + number) for number, name in enumerate(table.key)
+            equal(table.column(name), "r", name, len(unique.columns) + number) for number, name in enumerate(table.key)
         )
+        has = ", ".join(f"r.{identifier(name)}::pg_catalog.text" for name in table.key)
         query = (
-            f"SELECT k.place, pg_catalog.md5(r.*::pg_catalog.text) AS row FROM {{keys}} JOIN {table.source} AS r"
-            f" ON {{same}} WHERE NOT ({keys})"
+            "SELECT k.place, pg_catalog.md5(r.*::pg_catalog.text) AS row,"
+            f" pg_catalog.array_to_json(ARRAY[{has}]) AS has"
+            f" FROM {{keys}} JOIN {table.source} AS r ON {{same}} WHERE NOT ({keys})"
         )
-        for number in self._only_new(query, table, names, both):
-            what = ", ".join(identifier(name) for name in names)
-            reasons[wanted[number][0]] = f"another row of the new side has its {what}"
+        asked = Asked(table, unique.columns, both, with_nulls=unique.with_nulls)
+        if unique.columns not in {item.columns for item in self._before.tables[table.full_name].unique}:
+            for row in ask(self._sessions.old, query, asked):
+                verdicts[wanted[row["place"] - 1][0]].reason = f"another row of the old side has its {what} too"
+        new = ask(self._sessions.new, query, asked)
+        base = {(row["place"], row["row"]) for row in ask(self._sessions.base, query, asked)} if new else set()
+        for row in new:
+            place = wanted[row["place"] - 1][0]
+            if (row["place"], row["row"]) not in base:
+                verdicts[place].reason = f"another row of the new side has its {what}"
+            elif verdicts[place].reason is None and not unique.deferrable:
+                self._takes(table, unique, tuple(row["has"]), changes[place], verdicts[place])
 
-    def _referred(self, table: Table, key: ForeignKey, changes: Sequence[Change], reasons: Reasons) -> None:
-        wanted = [
-            (place, table.values(change.row, key.referenced))
+    def _takes(self, table: Table, unique: Unique, holder: Values, change: Change, verdict: Verdict) -> None:
+        verdict.takes += ((unique, holder),)
+        # What has the value may give it up late, where it holds a reference that can come late.
+        late = {name for key in self._order.late.get(table.full_name, ()) for name in key.columns}
+        both = tuple(name for name in unique.columns if name in late)
+        if both and change.base is not None:
+            verdict.late += unique.columns
+            return
+        if any(table.column(name).required for name in both):
+            verdict.reason = f"the row that has its {_named(unique.columns)} gives it up too late"
+        verdict.late += both
+
+    def _referred(self, table: Table, key: ForeignKey, changes: Sequence[Change], verdicts: Sequence[Verdict]) -> None:
+        """What refers to a row that goes must be known to go as well, or to turn to another row."""
+        left = [
+            (place, table.values(change.base, key.referenced))
             for place, change in enumerate(changes)
-            if change.old is None and reasons[place] is None
+            if verdicts[place].reason is None and change.base is not None and _leaves(table, key, change)
         ]
-        if not wanted:
+        known = self._referring[key]
+        for place, values in left:
+            if known and _plain(table, key.referenced, values) in known:
+                verdicts[place].reason = f"a row of {key.child} that is in conflict refers to it ({key.name})"
+        left = [(place, values) for place, values in left if verdicts[place].reason is None]
+        if not left:
             return
         same = " AND ".join(
-            _equal(table.column(name), "c", column, number)
+            equal(table.column(name), "c", column, number)
             for number, (column, name) in enumerate(zip(key.columns, key.referenced, strict=True))
         )
         query = (
             f"SELECT k.place, pg_catalog.md5(c.*::pg_catalog.text) AS row FROM {{keys}} JOIN {key.child} AS c ON {same}"
         )
-        asked = [values for _place, values in wanted]
-        for number in self._only_new(query, table, key.referenced, asked, old=self._was(key.child, key.columns)):
-            reasons[wanted[number][0]] = f"a row of {key.child} on the new side refers to it ({key.name})"
-
-    def _only_new(
-        self, query: str, table: Table, names: Sequence[str], asked: Sequence[Values], *, old: bool = True
-    ) -> set[int]:
-        """The numbers of those for which the new side has a row that was not there at the restore point.
-
-        :param old: whether there was anything to ask at the restore point.
-        """
-        new = {(row["place"], row["row"]) for row in _ask(self._new, query, table, names, asked)}
-        if not new or not old:
-            return {place - 1 for place, _row in new}
-        base = {(row["place"], row["row"]) for row in _ask(self._base, query, table, names, asked)}
-        return {place - 1 for place, _row in new - base}
+        asked = Asked(table, key.referenced, [values for _place, values in left])
+        new = {(row["place"], row["row"]) for row in ask(self._sessions.new, query, asked)}
+        compared = key.child in self._salvaged and self._was(key.child, key.columns)
+        base = (
+            {(row["place"], row["row"]) for row in ask(self._sessions.base, query, asked)}
+            if new and compared
+            else set()
+        )
+        for number, row in new:
+            place = left[number - 1][0]
+            if (number, row) not in base:
+                verdicts[place].reason = f"a row of {key.child} on the new side refers to it ({key.name})"
+            elif changes[place].old is not None:
+                verdicts[place].reason = f"a row of {key.child} would have to let it go before ({key.name})"
 
 
-def _equal(column: Column, alias: str, name: str, number: int) -> str:
-    """The condition that a row has a value asked for; as text where its type has no equality without a search path."""
-    if column.comparable:
-        return f"{alias}.{identifier(name)} = k.c{number}::{column.type}"
-    return f"{alias}.{identifier(name)}::pg_catalog.text = k.c{number}"
+def _said(key: ForeignKey) -> tuple[str, tuple[str, ...], str, tuple[str, ...]]:
+    return key.child, key.columns, key.parent, key.referenced
+
+
+def _stays(table: Table, names: Sequence[str], change: Change) -> bool:
+    """Whether the row that others on the old side mean by these values is on the new side, under the same ones."""
+    if change.old is None or change.base is None or change.new is None:
+        return False
+    return not _differ(table, names, change.new, change.old)
+
+
+def _leaves(table: Table, key: ForeignKey, change: Change) -> bool:
+    """Whether the row gives up what others may refer to, and nothing makes those follow."""
+    if change.old is None or change.base is None:
+        return change.old is None
+    return not key.deferrable and not key.follows and _differ(table, key.referenced, change.base, change.old)
+
+
+def _differ(table: Table, names: Iterable[str], one: Values, other: Values) -> bool:
+    return any(one[table.places[name]] != other[table.places[name]] for name in names)
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(identifier(name) for name in names)
+
+
+def _plain(table: Table, names: Iterable[str], values: Values) -> Values:
+    """The values, numbers in one form: 1.0 and 1.00 are the same for a key."""
+    if not any(table.column(name).base in _NUMBERS for name in names):
+        return values
+    return tuple(
+        _number(value) if value is not None and table.column(name).base in _NUMBERS else value
+        for name, value in zip(names, values, strict=True)
+    )
+
+
+def _number(value: str) -> str:
+    number = Decimal(value)
+    if not number.is_finite():
+        return str(number)
+    return format(number.normalize(), "f") if number else "0"
 
 
 def _written(
-    table: Table, names: Sequence[str], changes: Sequence[Change], reasons: Reasons
+    table: Table,
+    names: Sequence[str],
+    changes: Sequence[Change],
+    verdicts: Sequence[Verdict],
+    *,
+    with_nulls: bool = False,
 ) -> Iterable[tuple[int, Values]]:
-    """The values that the changes write into these columns, with no null among them: a null refers to nothing."""
+    """The values that the changes write into these columns, with no null among them: a null refers to nothing.
+
+    :param with_nulls: also those, where one null is the same as another.
+    """
     for place, change in enumerate(changes):
-        if change.old is None or reasons[place] is not None:
+        if change.old is None or verdicts[place].reason is not None:
             continue
         values = table.values(change.old, names)
-        if None not in values and (change.base is None or table.values(change.base, names) != values):
+        if (with_nulls or None not in values) and (change.base is None or table.values(change.base, names) != values):
             yield place, values
-
-
-def _ask(
-    session: Session, query: str, table: Table, names: Sequence[str], asked: Sequence[Values]
-) -> list[dict[str, Any]]:
-    """Ask about many rows at once.
-
-    :param query: holds ``{keys}`` for the values asked for, k.c0 and so on, and may hold ``{same}`` for r's columns.
-    """
-    columns = [f"c{number}" for number in range(len(asked[0]))]
-    arrays = ", ".join(["pg_catalog.unnest(%s::pg_catalog.text[])"] * len(columns))
-    keys = f"ROWS FROM ({arrays}) WITH ORDINALITY AS k({', '.join(columns)}, place)"
-    same = " AND ".join(_equal(table.column(name), "r", name, number) for number, name in enumerate(names))
-    # Names may hold braces: nothing is formatted.
-    text = query.replace("{same}", same).replace("%", "%%").replace("{keys}", keys)
-    return session.run((text, [list(column) for column in zip(*asked, strict=True)]))[0]

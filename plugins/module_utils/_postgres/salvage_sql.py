@@ -55,7 +55,7 @@ def comment(text: str) -> str:
     return "".join(f"-- {line}\n" for line in _LINES.split(text))
 
 
-def _is(column: Column, value: str | None, prefix: str = "") -> str:
+def is_value(column: Column, value: str | None, prefix: str = "") -> str:
     name = f"{prefix}{column.sql}"
     if value is None:
         return f"{name} IS NULL"
@@ -63,7 +63,7 @@ def _is(column: Column, value: str | None, prefix: str = "") -> str:
 
 
 def _all(table: Table, row: Values, names: Iterable[str], prefix: str = "") -> str:
-    return " AND ".join(_is(table.column(name), row[table.places[name]], prefix) for name in names)
+    return " AND ".join(is_value(table.column(name), row[table.places[name]], prefix) for name in names)
 
 
 def key_text(table: Table, row: Values) -> str:
@@ -75,7 +75,7 @@ def _names(table: Table) -> list[str]:
     return [column.name for column in table.columns]
 
 
-def _others(table: Table) -> list[str]:
+def others(table: Table) -> list[str]:
     return [name for name in _names(table) if name not in table.key]
 
 
@@ -94,7 +94,7 @@ def insert(table: Table, row: Values, empty: Iterable[str] = ()) -> str:
     left = {table.places[name] for name in empty}
     columns = ", ".join(column.sql for column in table.columns)
     values = ", ".join(literal(None if place in left else value) for place, value in enumerate(row))
-    there = f"SELECT FROM {table.source} AS r WHERE {_all(table, row, [*table.key, *_others(table)], 'r.')}"
+    there = f"SELECT FROM {table.source} AS r WHERE {_all(table, row, [*table.key, *others(table)], 'r.')}"
     start = f"INSERT INTO {table.full_name} ({columns}) OVERRIDING SYSTEM VALUE"
     return f"{start} SELECT {values} WHERE NOT EXISTS ({there});\n"
 
@@ -122,11 +122,11 @@ def changed(table: Table, before: Values, after: Values) -> list[str]:
 
 def delete(table: Table, row: Values, referring: Sequence[ForeignKey] = ()) -> str:
     """Deletes the row as it is here, and only while nothing refers to it: a cascade would take what nobody has seen."""
-    alone = "".join(f" AND NOT EXISTS ({_references(key)})" for key in referring)
+    alone = "".join(f" AND NOT EXISTS ({references(key)})" for key in referring)
     return f"DELETE FROM {table.source} AS r WHERE {_all(table, row, _names(table), 'r.')}{alone};\n"
 
 
-def _references(key: ForeignKey) -> str:
+def references(key: ForeignKey) -> str:
     pairs = zip(key.columns, key.referenced, strict=True)
     same = " AND ".join(f"c.{identifier(one)} = r.{identifier(other)}" for one, other in pairs)
     # A row that refers to itself goes with itself.
@@ -134,58 +134,10 @@ def _references(key: ForeignKey) -> str:
     return f"SELECT FROM {key.child} AS c WHERE {same}{other}"
 
 
-# Rows that refer to rows of their own table go in one statement: only together nothing refers to them.
-
-
-def delete_together_begin(table: Table) -> str:
-    columns = ", ".join(column.sql for column in table.columns)
-    return f"WITH RECURSIVE gone ({columns}) AS (VALUES\n"
-
-
-def delete_together_row(table: Table, row: Values, *, first: bool) -> str:
-    if first:
-        typed = ", ".join(f"{literal(value)}::text" for value in row)
-        return f"  ({typed})"
-    return f",\n  ({', '.join(literal(value) for value in row)})"
-
-
-def delete_together_end(table: Table, referring: Sequence[ForeignKey]) -> str:
-    """Deletes those of the rows that are as they are here and that no row which stays refers to, however indirectly."""
-    found = f"SELECT r.tableoid, r.ctid FROM gone JOIN {table.source} AS r ON {_is_gone(table, 'r', table.key)}"
-    same = _is_gone(table, "c", [*table.key, *_others(table)])
-    begin = []
-    if others := _is_gone(table, "r", _others(table)):
-        begin.append(f"{found} WHERE NOT ({others})")
-    links = []
-    for key in referring:
-        own = f" AND NOT EXISTS (SELECT FROM gone WHERE {same})" if key.child == table.full_name else ""
-        begin.append(f"{found} WHERE EXISTS ({_references(key)}{own})")
-        if own:
-            pairs = zip(key.columns, key.referenced, strict=True)
-            links.append(" AND ".join(f"c.{identifier(one)} = r.{identifier(other)}" for one, other in pairs))
-    upwards = (
-        "SELECT r.tableoid, r.ctid FROM stays"
-        f" JOIN {table.source} AS c ON (c.tableoid, c.ctid) = (stays.part, stays.place)"
-        f" JOIN {table.source} AS r ON ({') OR ('.join(links)})"
-    )
-    stays = "\n  UNION ".join([*begin, upwards])
-    return (
-        f"\n), stays (part, place) AS (\n  {stays}\n)\n"
-        f"DELETE FROM {table.source} AS r USING gone WHERE {_is_gone(table, 'r', table.key)}\n"
-        "  AND NOT EXISTS (SELECT FROM stays WHERE (stays.part, stays.place) = (r.tableoid, r.ctid));\n"
-    )
-
-
-def _is_gone(table: Table, alias: str, names: Iterable[str]) -> str:
-    """Whether the row of this alias has the values of ``gone`` in these columns; those of the key are never null."""
-    parts = []
-    for column in map(table.column, names):
-        same = "=" if column.name in table.key else "IS NOT DISTINCT FROM"
-        if column.comparable:
-            parts.append(f"{alias}.{column.sql} {same} gone.{column.sql}::{column.type}")
-        else:
-            parts.append(f"{alias}.{column.sql}::text {same} gone.{column.sql}")
-    return " AND ".join(parts)
+def free(table: Table, row: Values, name: str) -> str:
+    """Sets a column of a row null that is deleted only at the end, while the row is as it is here."""
+    same = _all(table, row, _names(table), "r.")
+    return f"UPDATE {table.source} AS r SET {identifier(name)} = NULL WHERE {same};\n"
 
 
 # Conflicts

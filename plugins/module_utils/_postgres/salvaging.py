@@ -14,7 +14,7 @@ from .._errors import InvalidInput
 from .._task import Task
 from . import salvage
 from .access import Access, limits
-from .salvage_file import put_together, sections_beside
+from .salvage_file import put_together, refuse_other, sections_beside
 
 SIDES = ("base", "old", "new")
 
@@ -31,6 +31,7 @@ def salvage_data(task: Task) -> dict[str, Any]:
         raise InvalidInput(
             f"write {path}: the folder {path.parent} does not exist", hint="Make it, or name another file."
         )
+    refuse_other(path, task.params["title"])
     addresses = []
     for side in SIDES:
         address = Access(task, name=side).address(pooled=False)

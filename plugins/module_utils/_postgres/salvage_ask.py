@@ -1,0 +1,120 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Questions about many rows at once, answered by indexes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from .salvage_catalog import Column, ForeignKey, Structure, Table
+from .salvage_merge import Values
+from .session import Session
+from .tables import identifier
+
+Place: TypeAlias = "tuple[str, Values]"
+
+
+class Asked(NamedTuple):
+    """The values that are asked for, in these columns of this table; more than columns where the query needs others.
+
+    :param with_nulls: whether a null is the same as another.
+    """
+
+    table: Table
+    names: Sequence[str]
+    values: Sequence[Values]
+    with_nulls: bool = False
+
+
+def equal(column: Column, alias: str, name: str, number: int, *, with_nulls: bool = False) -> str:
+    """The condition that a row has a value asked for; as text where its type has no equality without a search path."""
+    same = "IS NOT DISTINCT FROM" if with_nulls else "="
+    if column.comparable:
+        return f"{alias}.{identifier(name)} {same} k.c{number}::{column.type}"
+    return f"{alias}.{identifier(name)}::pg_catalog.text {same} k.c{number}"
+
+
+def ask(session: Session, query: str, asked: Asked) -> list[dict[str, Any]]:
+    """Ask about many rows at once.
+
+    :param query: holds ``{keys}`` for the values asked for, k.c0 and so on, and may hold ``{same}`` for r's columns.
+    """
+    columns = [f"c{number}" for number in range(len(asked.values[0]))]
+    arrays = ", ".join(["pg_catalog.unnest(%s::pg_catalog.text[])"] * len(columns))
+    keys = f"ROWS FROM ({arrays}) WITH ORDINALITY AS k({', '.join(columns)}, place)"
+    same = " AND ".join(
+        equal(asked.table.column(name), "r", name, number, with_nulls=asked.with_nulls)
+        for number, name in enumerate(asked.names)
+    )
+    # Names may hold braces: nothing is formatted.
+    text = query.replace("{same}", same).replace("%", "%%").replace("{keys}", keys)
+    return session.run((text, [list(column) for column in zip(*asked.values, strict=True)]))[0]
+
+
+def waiting(structure: Structure, table: Table, keys: Collection[Values], new: Session, old: Session) -> set[Values]:
+    """Those of the rows, which the old side has deleted, that go only at the end: others turn away from them before.
+
+    :param keys: of rows on the new side; those that the old side still has are none of these.
+    """
+    parents: dict[Place, set[Place]] = defaultdict(set)
+    blocked: list[Place] = []
+    still = _there(old, table, keys)
+    start = {(table.full_name, key) for key in keys if key not in still}
+    seen, edge = set(start), start
+    while edge:
+        found: set[Place] = set()
+        for name in {name for name, _key in edge}:
+            some = [key for other, key in edge if other == name]
+            for key in structure.referring_to(name):
+                child = structure.tables[key.child]
+                pairs = _referring(new, structure.tables[name], child, key, some)
+                on_old = _there(old, child, {one for one, _other in pairs}) if child.key else set()
+                for one, other in pairs:
+                    if (child.full_name, one) == (name, other):
+                        continue
+                    parents[child.full_name, one].add((name, other))
+                    (blocked.append if one in on_old or not child.key else found.add)((child.full_name, one))
+        edge = found - seen
+        seen |= edge
+    late = set(blocked)
+    while blocked:
+        for parent in parents[blocked.pop()] - late:
+            late.add(parent)
+            blocked.append(parent)
+    return {key for name, key in late & start}
+
+
+def _referring(
+    new: Session, parent: Table, child: Table, key: ForeignKey, keys: Sequence[Values]
+) -> set[tuple[Values, Values]]:
+    """The keys of the rows of the child that refer to these rows, each with that of the one it refers to."""
+    pairs = zip(key.columns, key.referenced, strict=True)
+    refers = " AND ".join(
+        f"c.{identifier(one)}{text} = r.{identifier(other)}{text}"
+        for one, other in pairs
+        for text in ("" if parent.column(other).comparable else "::pg_catalog.text",)
+    )
+    query = (
+        f"SELECT k.place, {_key('c', child.key)} AS has FROM {{keys}} JOIN {parent.source} AS r ON {{same}}"
+        f" JOIN {child.full_name} AS c ON {refers}"
+    )
+    rows = ask(new, query, Asked(parent, parent.key, keys))
+    return {(tuple(row["has"]), keys[row["place"] - 1]) for row in rows}
+
+
+def _there(session: Session, table: Table, keys: Iterable[Values]) -> set[Values]:
+    """Those of the keys that a row has."""
+    asked = sorted(keys)
+    if not asked:
+        return set()
+    query = f"SELECT k.place FROM {{keys}} WHERE EXISTS (SELECT FROM {table.source} AS r WHERE {{same}})"
+    return {asked[row["place"] - 1] for row in ask(session, query, Asked(table, table.key, asked))}
+
+
+def _key(alias: str, names: Iterable[str]) -> str:
+    values = ", ".join(f"{alias}.{identifier(name)}::pg_catalog.text" for name in names)
+    return f"pg_catalog.array_to_json(ARRAY[{values}]::pg_catalog.text[])"
