@@ -384,7 +384,8 @@ async def _spoil(request: web.Request, response: web.StreamResponse, hit: Fault)
     step = max(1, -(-len(raw) // 10))
     starts = range(0, len(raw), step)
     for start in starts:
-        await stream.write(raw[start : start + step])
+        # Before the piece: a client has the whole answer with the last one and waits for nothing after it.
         await asyncio.sleep(hit.seconds / len(starts))
+        await stream.write(raw[start : start + step])
     await stream.write_eof()
     return stream
