@@ -109,6 +109,7 @@ class Fault:
     ``drop_before`` and ``drop_after`` close the connection without an answer, before or after the work;
     ``malformed`` does the work and breaks the JSON of the answer; ``truncated`` ends the answer halfway;
     ``slow`` spreads the answer's body over `seconds`; ``hang`` and ``hang_after`` give no answer for `seconds`.
+    `hits` counts from when a request came; `hanging` are those that are held now, ``hang_after`` with its work done.
     """
 
     id: str
@@ -123,6 +124,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     seconds: float = 5.0
     hits: int = 0
+    hanging: int = 0
     _expression: re.Pattern[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -326,7 +328,7 @@ def _fault(service: ServiceName, world: World) -> Middleware:
         if hit.effect == "drop_before":
             return _drop(request)
         if hit.effect == "hang":
-            return await _hang(request, hit.seconds)
+            return await _hang(request, hit)
         try:
             response = await handler(request)
         except web.HTTPException as error:
@@ -336,7 +338,7 @@ def _fault(service: ServiceName, world: World) -> Middleware:
         if hit.effect == "drop_after":
             return _drop(request)
         if hit.effect == "hang_after":
-            return await _hang(request, hit.seconds)
+            return await _hang(request, hit)
         return await _spoil(request, response, hit)
 
     return fault
@@ -357,10 +359,14 @@ def _drop(request: web.Request) -> web.StreamResponse:
     return web.Response(status=500)
 
 
-async def _hang(request: web.Request, seconds: float) -> web.StreamResponse:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and request.transport is not None and not request.transport.is_closing():
-        await asyncio.sleep(min(0.1, seconds))
+async def _hang(request: web.Request, hit: Fault) -> web.StreamResponse:
+    end = time.monotonic() + hit.seconds
+    hit.hanging += 1
+    try:
+        while time.monotonic() < end and request.transport is not None and not request.transport.is_closing():
+            await asyncio.sleep(min(0.1, hit.seconds))
+    finally:
+        hit.hanging -= 1
     return _drop(request)
 
 

@@ -183,4 +183,4 @@ def crash_at(process: Process, point: Point, control: Control, newest: Callable[
 
 def _hit(control: Control, fault: str) -> bool:
     found = {item["id"]: item for item in control.call("GET", "/faults")["faults"]}
-    return bool(found[fault]["hits"])
+    return bool(found[fault]["hanging"])
