@@ -128,6 +128,8 @@ seealso:
   - module: rewind.database.salvage_plan
   - module: rewind.database.postgres_manifest
 notes:
+  - Who applies a file with new or deleted rows of a table that refers to itself needs the privilege TEMPORARY on the
+    database, which PostgreSQL gives to everybody unless it was revoked.
   - Not compared, but named, are tables without a primary key, tables whose primary key takes values for equal that are
     written differently (C(citext), collations that are not deterministic), tables whose columns differ between the
     states, tables of migration tools, foreign tables, materialized views, large objects, and what the role
