@@ -111,6 +111,7 @@ def test_when_a_canary_fails_the_others_are_not_started(
     assert wrong.returncode != 0 and 'batches: "few" is no number of targets' in wrong.text
 
 
+@pytest.mark.long
 def test_a_limit_is_kept_to_and_one_target_alone_needs_no_table(playbooks: Playbooks, fleet: dict[str, Target]) -> None:
     """Given --limit, then only those run; a single one has its own output; of none, nothing passes for success."""
     files = set((playbooks.state / "reports" / "fleet").iterdir())
@@ -122,6 +123,7 @@ def test_a_limit_is_kept_to_and_one_target_alone_needs_no_table(playbooks: Playb
     assert none.returncode != 0 and "--limit names none of" in none.text
 
 
+@pytest.mark.long
 def test_a_single_target_that_is_locked_fails_as_ever_and_several_may_be_told_to(
     playbooks: Playbooks, fleet: dict[str, Target]
 ) -> None:

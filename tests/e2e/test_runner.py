@@ -63,7 +63,7 @@ TABLE = {
     "drill": Row({"drill_plan"}, lambda _: {"mode": "pitr"}, ("--check", "--diff")),
     "promote": Row({"promote_plan"}, lambda world: {"branch": world.backup()}, ("--check", "--diff")),
 }
-SLOW = {"drill", "promote", "restore"}
+SLOW = {"drill", "find_restore_point", "plan", "predeploy", "promote", "restore"}
 # They need a restore that stands.
 AFTER_A_RESTORE = {"incident", "undo", "salvage"}
 

@@ -123,6 +123,7 @@ def test_the_undo_of_a_restore_in_place_protects_the_primary_as_before(playbooks
     assert target.primary()["protected"]
 
 
+@pytest.mark.long
 def test_a_primary_that_was_protected_after_the_restore_is_unprotected_only_where_that_is_allowed(
     playbooks: Playbooks, targets: Targets
 ) -> None:

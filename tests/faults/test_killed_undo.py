@@ -97,8 +97,10 @@ def test_when_it_was_killed_unprotected_then_undo_protects_the_primary_again(tel
 
 @pytest.mark.parametrize(
     ("strategy", "point"),
-    long(("repoint", Point("undo", fault=DEPLOY("hang_after"))))
-    + always(("in_place", Point("undo", fault=RESTORE_IN_PLACE("hang_after")))),
+    long(
+        ("repoint", Point("undo", fault=DEPLOY("hang_after"))),
+        ("in_place", Point("undo", fault=RESTORE_IN_PLACE("hang_after"))),
+    ),
 )
 def test_when_undo_itself_was_killed_then_undo_again_finishes_it(tell: Tell, strategy: str, point: Point) -> None:
     """Given a proven restore and an undo of it that was killed, the same undo again ends it."""
@@ -127,8 +129,11 @@ def test_when_killed_before_its_cutover_then_undo_ends_the_run_and_other_inputs_
 
 @pytest.mark.parametrize(
     ("strategy", "point"),
-    always(("repoint", Point("undo", fault=DEPLOY("hang_after"))))
-    + long(("in_place", Point("undo", fault=RESTORE_IN_PLACE("hang_after"))), ("repoint", Point("undo", "done"))),
+    long(
+        ("repoint", Point("undo", fault=DEPLOY("hang_after"))),
+        ("in_place", Point("undo", fault=RESTORE_IN_PLACE("hang_after"))),
+        ("repoint", Point("undo", "done")),
+    ),
 )
 def test_when_the_undo_of_a_finished_restore_was_killed_then_the_next_restore_sees_it(
     tell: Tell, strategy: str, point: Point

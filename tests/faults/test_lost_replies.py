@@ -106,6 +106,7 @@ def test_when_the_services_are_busy_then_they_are_waited_out(tell: Tell) -> None
     story.assert_restored()
 
 
+@pytest.mark.long
 def test_when_a_restore_in_place_is_said_to_have_failed_then_it_is_taken_back(tell: Tell) -> None:
     """Given an operation of the restore in place that ends failed, the run fails and the old state is back."""
     story = tell("in_place")
