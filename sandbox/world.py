@@ -124,6 +124,10 @@ class World:
             self.store.save()
         return kept[name]
 
+    def spare_port(self, taken: Iterable[int] = ()) -> int:
+        """A free port that is not kept: neither one of `taken` nor one whose owner has not opened it yet."""
+        return pick_port(taken={*self.store.section("ports").values(), *taken})
+
     def drop_port(self, name: str) -> None:
         """Forgets a kept port: its owner is gone."""
         if self.store.section("ports").pop(name, None) is not None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sandbox.coolify.address import Address
 from sandbox.coolify.container import Container, HealthCheck, Spawner
 from sandbox.coolify.state import Row, State
-from sandbox.ports import pick_port
 
 if TYPE_CHECKING:
     from sandbox.settings import CoolifySettings
@@ -31,6 +32,7 @@ class WorldLike(Protocol):
     root: Path
 
     def port(self, name: str) -> int: ...
+    def spare_port(self, taken: Iterable[int] = ()) -> int: ...
 
 
 class Runner:
@@ -43,6 +45,7 @@ class Runner:
         self._processes = processes
         self._addresses: dict[str, Address] = {}
         self._live: dict[str, Container] = {}
+        self._picked: deque[int] = deque(maxlen=64)
         self._polled: dict[str, float] = {}
 
     def address(self, uuid: str) -> Address:
@@ -64,7 +67,7 @@ class Runner:
         return Container(
             name=name,
             environment=environment,
-            port=pick_port(taken=set(self._ports())),
+            port=self._pick_port(),
             check=HealthCheck.of(application["row"]),
             processes=self._processes,
             folder=self.folder(application["row"]["uuid"]),
@@ -72,8 +75,11 @@ class Runner:
             probe_seconds=self._settings.probe_seconds,
         )
 
-    def _ports(self) -> list[int]:
-        return [address.port for address in self._addresses.values()] + [c.port for c in self._live.values()]
+    def _pick_port(self) -> int:
+        # The last ones too: a container that is only just starting does not listen yet.
+        port = self._world.spare_port([*self._picked, *(container.port for container in self._live.values())])
+        self._picked.append(port)
+        return port
 
     async def run_once(
         self, application: Row, arguments: list[str | Path], *, name: str, environment: dict[str, str]

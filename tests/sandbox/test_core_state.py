@@ -149,6 +149,17 @@ def test_given_picked_ports_then_they_lie_where_no_outgoing_connection_takes_the
     assert pick_port(taken={first}) != first
 
 
+def test_given_a_kept_port_that_nobody_has_opened_yet_when_another_is_picked_then_it_is_not_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = pick_port()
+    monkeypatch.setenv("REWIND_SANDBOX_PORTS", f"{port}-{port + 1}")
+    world = World(Settings(root=tmp_path))
+    world.store.section("ports")["neon"] = port
+    with pytest.raises(PortTaken):
+        world.spare_port([port + 1])
+
+
 def test_given_a_world_when_started_again_then_ports_and_clock_are_kept_and_ids_go_on(tmp_path: Path) -> None:
     world = World(Settings(root=tmp_path, seed=7))
     port = world.port("neon")
