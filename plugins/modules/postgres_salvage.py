@@ -153,7 +153,7 @@ EXAMPLES = r"""
     new:
       project_id: late-frost-12345678
       branch_id: br-calm-sea-a1b2c3d4
-    path: /root/salvage.sql
+    path: /srv/salvage/tracker.sql
   register: result
 """
 
