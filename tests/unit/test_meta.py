@@ -211,6 +211,14 @@ def test_modules_and_what_they_are_made_of_import_nothing_above_them() -> None:
             assert name.split(".")[0] not in ("ansible", "ansible_collections", "plugins", "tests"), f"{path}: {name}"
 
 
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    """pytest imports them by their names alone: with two of one name no run can hold both, as `bin/test long` must."""
+    names = [path.name for path in tracked("tests/**/test_*.py")]
+
+    assert len(names) > 100
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 def test_every_source_file_says_its_licence() -> None:
     """Given a Python file, then its header names the owner and the licence."""
     missing = [
