@@ -81,7 +81,7 @@ def test_an_unknown_backup_is_refused_with_those_that_there_are(refused: Refuse)
 def test_a_wrong_token_is_refused_by_the_service_that_it_is_for(
     playbooks: Playbooks, target: Target, refused: Refuse
 ) -> None:
-    """The message names the service and where a token comes from; the token stands nowhere."""
+    """The message names each such service and where a token comes from; the token stands nowhere."""
     playbooks.secrets |= {WRONG_NEON, WRONG_COOLIFY.partition("|")[2]}
     # Not by -e: Ansible itself echoes its command line at -vvvv.
     playbooks.add_host("stranger-to-neon", rewind_sandbox_target=target.facts, rewind_neon_api_key=WRONG_NEON)
@@ -94,6 +94,9 @@ def test_a_wrong_token_is_refused_by_the_service_that_it_is_for(
     played = refused("-vvvv", "--diff", point_in_time=at, target="stranger-to-coolify")
     assert "401" in played.message
     assert "COOLIFY_ACCESS_TOKEN" in played.message
+    playbooks.add_host("stranger-to-both", **known, rewind_neon_api_key=WRONG_NEON)
+    played = refused("-vvvv", "--diff", point_in_time=at, target="stranger-to-both")
+    assert ("NEON_API_KEY" in played.message, "COOLIFY_ACCESS_TOKEN" in played.message) == (True, True), played.message
 
 
 @pytest.mark.parametrize("lacks", ["read", "read:sensitive", "write", "deploy"])
