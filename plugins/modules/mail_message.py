@@ -53,6 +53,11 @@ options:
     type: list
     elements: str
     required: true
+  already_told:
+    description: Those of O(to) who have it from an earlier try. They get it no second time, and are in RV(told).
+    type: list
+    elements: str
+    default: []
   subject:
     description: The subject.
     type: str
@@ -110,7 +115,7 @@ refused:
   returned: success
   type: dict
 told:
-  description: Those of O(to) for whom the server took it.
+  description: Those of O(to) for whom the server took it, now or earlier (O(already_told)).
   returned: success
   type: list
   elements: str
@@ -145,6 +150,7 @@ SPEC = Spec(
         "password": {"type": "str", "no_log": True, "fallback": (env_fallback, ["REWIND_SMTP_PASSWORD"])},
         "sender": {"type": "str", "required": True},
         "to": {"type": "list", "elements": "str", "required": True},
+        "already_told": {"type": "list", "elements": "str", "default": []},
         "subject": {"type": "str", "required": True},
         "body": {"type": "str", "required": True},
         "message_id": {"type": "str"},
@@ -169,21 +175,24 @@ SPEC = Spec(
 def run(task: Task) -> dict[str, Any]:
     """Send it."""
     params = task.params
+    before = [entry for entry in params["to"] if entry in params["already_told"]]
+    wanted = [entry for entry in params["to"] if entry not in before]
     mail = message(
         sender=params["sender"],
-        to=params["to"],
+        to=wanted,
         subject=params["subject"],
         body=params["body"],
         message_id=params["message_id"],
         attachments=params["attachments"],
     )
     keys = ("host", "port", "encryption", "username", "password", "ca_path", "timeout")
-    refused = {} if task.check_mode else send(mail, Server(**{key: params[key] for key in keys}))
+    to_send = bool(wanted) and not task.check_mode
+    refused = send(mail, Server(**{key: params[key] for key in keys})) if to_send else {}
     for address, said in refused.items():
         task.warn(f"The mail server refused {address}: {said}")
-    told = [entry for entry in params["to"] if parseaddr(entry)[1] not in refused]
+    told = before + [entry for entry in wanted if parseaddr(entry)[1] not in refused]
     return {
-        "changed": True,
+        "changed": bool(wanted),
         "refused": refused,
         "told": told,
         "message_id": str(mail["Message-ID"] or "").strip("<>"),

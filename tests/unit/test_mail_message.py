@@ -158,6 +158,32 @@ def test_the_step_is_in_the_journal(tmp_path: Path) -> None:
     assert step.phase == "done" and step.data["told"] == ["team@example.com"], "who has it needs it no second time"
 
 
+def test_who_has_it_already_gets_it_no_second_time(tmp_path: Path) -> None:
+    """Given one that has it, then the other one alone gets it, both are told then, and nobody is left to tell."""
+    with mail_server(tmp_path) as box:
+        result = _send(box, already_told=["team@example.com"])
+        assert box.recipients == [["boss@example.com"]]
+        assert (result["changed"], result["told"]) == (True, LETTER["to"])
+        again = _send(box, already_told=result["told"])
+        assert (again["changed"], again["told"], len(box.mails)) == (False, LETTER["to"], 1)
+
+
+def test_a_later_try_that_fails_forgets_nobody(tmp_path: Path) -> None:
+    """Given one who was refused twice, then the journal still knows who has it."""
+    run = Journal(tmp_path / "state", "tracker").start("incident", {}).id
+    known: dict[str, Any] = {
+        "state_dir": str(tmp_path / "state"),
+        "journal": {"run": run, "step": "tell_good_mail"},
+    }
+    with mail_server(tmp_path) as box:
+        box.refuse = {"boss@example.com"}
+        told = _send(box, **known)["told"]
+        assert _send(box, already_told=told, **known)["failed"] is True
+        assert box.recipients[0] == ["team@example.com"] and len(box.mails) == 1
+    step = Journal(tmp_path / "state", "tracker").read(run).steps["tell_good_mail"]
+    assert (step.phase, step.data["told"]) == ("failed", ["team@example.com"])
+
+
 def test_both_ways_say_the_same(both_ways: BothWays, tmp_path: Path) -> None:
     """Given a server, when a mail is sent in the controller's process and as a module, then the results are equal."""
     with mail_server(tmp_path) as box:
