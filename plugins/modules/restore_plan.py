@@ -427,7 +427,8 @@ plan:
     bound_to:
       description:
         - The facts that the plan was made from - C({project, application, commit, primary, endpoint, last_reset_at,
-          source, restore_point, lsn, children, env}). A row of C(env) is C({uuid, key, is_preview, host, hash}).
+          source, restore_point, lsn, children, env, also_repoint}). A row of C(env) is
+          C({uuid, key, is_preview, host, hash}); one of C(also_repoint) says in C(of) whose it is.
       type: dict
     not_restored:
       description: What a restore of the database does not bring back.

@@ -111,6 +111,24 @@ class TestChanges:
         plan = build({**world.params(now="2025-01-13T16:00:00Z"), "bound_to": was})
         assert plan["problems"] == [] and changes(was, plan["bound_to"]) == []
 
+    @pytest.mark.parametrize("change", ["another password", "moved away"])
+    def test_the_row_of_another_application_that_moves_with_it_counts_too(self, change: str) -> None:
+        world = World()
+        host = host_of("ep-main-compute-a1")[0]
+        row = {"kind": "application", "uuid": "app-worker", "name": "worker", "key": "DATABASE_URL", "host": host}
+        world.consumers.append({**row, "env_uuid": "env-worker", "is_preview": False, "hash": "aaaaaaaaaaaa"})
+        was = kept(world, also_repoint=["worker"])
+        assert changes(was, kept(world, also_repoint=["worker"])) == []
+        if change == "another password":
+            world.consumers[-1]["hash"] = "bbbbbbbbbbbb"
+        else:
+            del world.consumers[-1]
+        (found,) = changes(was, kept(world, also_repoint=["worker"]))
+        assert found["fact"] == "the row DATABASE_URL of worker" and "aaaaaaaaaaaa" in found["was"]
+        assert ("bbbbbbbbbbbb" if change == "another password" else "not there") in found["is"]
+        del was["also_repoint"]
+        assert changes(was, kept(world, also_repoint=["worker"])) == [], "a file of an older version"
+
     def test_a_branch_is_told_by_its_id_and_not_by_its_name(self) -> None:
         world = World()
         was = kept(world)
@@ -123,7 +141,7 @@ class TestChanges:
 
     def test_any_single_difference_is_found(self) -> None:
         was = kept(World().add(branch("br-dev", "dev", parent_id=MAIN)), lsn="0/2000001", point_in_time=None)
-        for key in was:
+        for key in was.keys() - {"also_repoint"}:
             other = copy.deepcopy(was)
             other[key] = [] if isinstance(was[key], list) else "another"
             assert len(changes(was, other)) == 1, key

@@ -62,6 +62,7 @@ def bound_to(plan: Mapping[str, Any], facts: Facts, rows: Iterable[Mapping[str, 
         "lsn": source.get("parent_lsn") or point.get("lsn"),
         "children": [_named(child) for child in primary.get("children") or ()],
         "env": [_row(row) for row in rows],
+        "also_repoint": [_consumer(item) for item in (plan.get("consumers") or {}).get("repoint") or ()],
     }
 
 
@@ -82,6 +83,11 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**shown, "host": connection.get("host"), "hash": connection.get("hash")}
 
 
+def _consumer(item: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {key: item.get(key) for key in ("key", "is_preview", "host", "hash")}
+    return {**shown, "uuid": item.get("env_uuid"), "of": item.get("name") or item.get("uuid")}
+
+
 def changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, str]]:
     """Every fact that differs: `{fact, was, is}`, as texts. Branches are told apart by their ids, not their names."""
     found = []
@@ -92,18 +98,26 @@ def changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, st
     before, after = _by_id(was.get("children")), _by_id(now.get("children"))
     if "children" in known and before.keys() != after.keys():
         found.append({"fact": "the children of the primary", "was": _listed(before), "is": _listed(after)})
-    return found + _row_changes(was.get("env") or (), now.get("env") or ())
+    return [*found, *_row_changes(was, now, "env"), *_row_changes(was, now, "also_repoint")]
 
 
-def _row_changes(was: Iterable[Mapping[str, Any]], now: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    before, after = ({(str(row.get("key")), bool(row.get("is_preview"))): row for row in rows} for rows in (was, now))
+def _row_changes(was: Mapping[str, Any], now: Mapping[str, Any], fact: str) -> list[dict[str, str]]:
+    # What an older version wrote says nothing of a fact that it did not know.
+    if fact not in was:
+        return []
+    before, after = ({_place(row): row for row in facts.get(fact) or ()} for facts in (was, now))
     found = []
-    for key, is_preview in sorted(before.keys() | after.keys()):
-        old, new = before.get((key, is_preview)), after.get((key, is_preview))
+    for place in sorted(before.keys() | after.keys()):
+        old, new = before.get(place), after.get(place)
         if old is None or new is None or (old.get("uuid"), old.get("hash")) != (new.get("uuid"), new.get("hash")):
-            label = f"the row {key}{' (preview)' if is_preview else ''}"
+            owner, key, is_preview = place
+            label = f"the row {key}{f' of {owner}' if owner else ''}{' (preview)' if is_preview else ''}"
             found.append({"fact": label, "was": _row_text(old), "is": _row_text(new)})
     return found
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, str, bool]:
+    return str(row.get("of") or ""), str(row.get("key")), bool(row.get("is_preview"))
 
 
 def _row_text(row: Mapping[str, Any] | None) -> str:
