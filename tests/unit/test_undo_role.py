@@ -1,0 +1,70 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an undo leaves behind where it cannot come to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.rewind.database.tests.unit.plan_world import MAIN, World
+from ansible_collections.rewind.database.tests.unit.stubbed_roles import Story, StubbedRoles, failure
+from ansible_collections.rewind.database.tests.unit.test_cutover_role import APP, PROJECT, step
+
+Json = dict[str, Any]
+RESTORE, DRILL, UNDO = (f"20250113T150000Z-{verb}-0a1b2c" for verb in ("restore", "drill", "undo"))
+
+
+@pytest.fixture
+def roles(tmp_path: Path) -> StubbedRoles:
+    return StubbedRoles(tmp_path)
+
+
+def half_done(**inputs: Any) -> Story:
+    """A restore in place that was killed, and a Neon that refuses to put the old state back."""
+    made = World().plan(cutover="in_place")
+    steps = {"plan": step(data={"plan": made}), "unprotect": step(), "restore": step()}
+    run = {
+        "id": RESTORE,
+        "verb": "restore",
+        "status": "running",
+        "cutover_begun": True,
+        "inputs": inputs,
+        "steps": steps,
+        "undo": [{"step": "restore"}],
+    }
+    known = {"endpoints": [], "protected": False, "restored_as": None, "current_state": "ready"}
+    branches = [{"id": MAIN, "name": "main", **known}, {"id": "br-kept", "name": made["names"]["rollback"], **known}]
+    return Story(
+        {
+            "undo_target": "staging",
+            "undo_environment": "staging",
+            "undo_neon_project_id": PROJECT,
+            "undo_coolify_application": APP,
+            "undo_allow_unprotect": True,
+            "undo_accept_loss": True,
+        },
+        {
+            "run_journal to_undo": {"run": run},
+            "run_journal read": {"run": run},
+            "run_journal unfinished": {"unfinished": []},
+            "run_lock take": {"run": UNDO, "locks": [{"name": "drill:staging"}]},
+            "neon_branch_info": {"branches": branches},
+            "neon_branch_restore": failure("api_error", "Neon refused it."),
+        },
+    )
+
+
+def test_an_undo_that_ends_stuck_keeps_the_targets_locks_and_gives_the_drills_back(roles: StubbedRoles) -> None:
+    """Given a killed drill whose way back fails, then what is stuck is its restore, and the next drill says so."""
+    told = roles.tell("undo", "main", {"a drill": half_done(drill=DRILL), "a restore": half_done()})
+    for name in ("a drill", "a restore"):
+        assert "Neon refused it." in told[name].message, told[name].message
+        (kept,) = told[name].called("run_lock", action="keep")
+        assert (kept["run"], kept["stuck_run"]) == (UNDO, RESTORE) and "drill:staging" not in kept["names"]
+    (released,) = told["a drill"].called("run_lock", action="release")
+    assert (released["names"], released["run"]) == (["drill:staging"], UNDO)
+    assert told["a restore"].called("run_lock", action="release") == []
