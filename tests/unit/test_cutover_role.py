@@ -191,13 +191,14 @@ def test_without_a_deployment_health_is_watched_and_one_restart_is_tried(roles: 
         "unhealthy": failure("unhealthy"),
         "no time left": failure("timeout"),
         "no answer": failure("unauthorized"),
+        "no reason": {"failed": True, "msg": "it broke"},
     }
     stories = {name: Story(restored, {**answers, "coolify_deployment": watch}) for name, watch in watched.items()}
     again = {**restored, "__cutover_restarted": {"deployment": {}}}
     stories["again"] = Story(again, {**answers, "coolify_deployment": failure("unhealthy")})
     told = roles.tell("cutover", "soak", stories)
     assert told["unhealthy"].message == ""
-    assert [name for name, story in told.items() if story.message] == ["no time left", "no answer", "again"]
+    assert [name for name, story in told.items() if story.message] == ["no time left", "no answer", "no reason", "again"]
     assert [name for name, story in told.items() if story.called("coolify_deployment", action="restart")] == [
         "unhealthy"
     ]
