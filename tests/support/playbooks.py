@@ -24,7 +24,7 @@ import yaml
 from tests.support.sandbox import CLONE, SandboxProcess
 
 # Generous: the machine may be busy with other work. A run that hangs must still end the test.
-TIMEOUT = 420.0
+TIMEOUT = 900.0
 _RECAP = re.compile(r"^(\S+)\s+:((?: \w+=\d+\s*)+)$", re.MULTILINE)
 _FATAL = re.compile(r"^(?:fatal|failed): \[[^\]]+\][^\n]*=>[^\n]*\n((?:[ ]+[^\n]*\n|\n)+)", re.MULTILINE)
 _STRING_WITH_PASSWORD = re.compile(r"postgres(?:ql)?://[^\s:@/'\"]+:(?!\*)[^\s@'\"]+@")
