@@ -56,6 +56,10 @@ class History:
         self.said[text] = (before, at)
         return at
 
+    def at(self, text: str) -> datetime:
+        """An instant at which this text is true; it is set now where no story before this one has set it."""
+        return self.said[text][1] if text in self.said else self.say(text)
+
     def confirms(self, found: dict[str, Any], last: str, first_bad: str) -> bool:
         """Whether the boundary that was found lies where this text was set after that one."""
         good, bad = (datetime.fromisoformat(found[key]["utc"]) for key in ("last_good", "first_bad"))
@@ -70,6 +74,14 @@ def history(targets: Targets) -> Iterator[History]:
     made.say("good one")
     made.say("broken", after=3)
     yield made
+
+
+@pytest.fixture(scope="module")
+def restored(playbooks: Plays, history: History) -> History:
+    """The history with a restore in place in the middle of it, which the default stories make themselves."""
+    if not any(name.startswith("rollback-") for name in history.target.branches()):
+        playbooks.restore(target="tracker", point_in_time=start_of(history), cutover="in_place").ok()
+    return history
 
 
 def find(playbooks: Playbooks, *options: str, changed: int = 0, **variables: Any) -> tuple[Played, dict[str, Any]]:
@@ -143,8 +155,9 @@ def test_the_last_good_second_is_found_with_one_branch_at_a_time_and_the_command
 
 
 @pytest.mark.long
-def test_a_break_after_that_restore_is_found_on_the_branch_that_it_made(playbooks: Plays, history: History) -> None:
+def test_a_break_after_that_restore_is_found_on_the_branch_that_it_made(playbooks: Plays, restored: History) -> None:
     """Given a restore in the middle of the history, what came after it is looked at first, on its own branch."""
+    history = restored
     history.say("good again")
     history.say("broken again", after=1)
     played, found = find(playbooks, after=start_of(history), precision=0.5, find_restore_point_confirmations=0)
@@ -154,8 +167,9 @@ def test_a_break_after_that_restore_is_found_on_the_branch_that_it_made(playbook
 
 
 @pytest.mark.long
-def test_the_break_before_that_restore_is_found_on_the_branch_that_kept_it(playbooks: Plays, history: History) -> None:
+def test_the_break_before_that_restore_is_found_on_the_branch_that_kept_it(playbooks: Plays, restored: History) -> None:
     """Given an end before the restore in place, the branch that was preserved is looked at."""
+    history = restored
     until = text_of(history.said["broken"][1] + timedelta(seconds=2))
     _played, found = find(playbooks, after=start_of(history), before=until, find_restore_point_confirmations=0)
     assert history.confirms(found, "good one", "broken")
@@ -189,7 +203,7 @@ def test_a_check_that_passes_now_takes_one_probe(playbooks: Plays, history: Hist
 @pytest.mark.long
 def test_a_check_that_failed_throughout_names_no_instant(playbooks: Plays, history: History) -> None:
     """Given a check that never passed, what was looked at is said, and where something older may be."""
-    at = history.said["good now"][1]
+    at = history.at("good now")
     never = {**CHECK, "name": "Never", "expect": "[0].text == 'never'"}
     played, found = find(playbooks, check=never, after=text_of(at), find_restore_point_confirmations=1, precision=2)
     assert (found["kind"], found["command"]) == ("fails_throughout", None)
@@ -199,7 +213,7 @@ def test_a_check_that_failed_throughout_names_no_instant(playbooks: Plays, histo
 @pytest.mark.long
 def test_two_hints_enclose_the_break(playbooks: Plays, history: History) -> None:
     """Given an instant before the break and one after it, there is little left to halve."""
-    at = history.said["good now"][1]
+    at = history.at("good now")
     hinted = history.say("broken for good", after=1)
     until = text_of(hinted + timedelta(seconds=0.4))
     wait_for(lambda: datetime.now(UTC) > hinted + timedelta(seconds=0.5), what="the end of this history")
