@@ -12,8 +12,8 @@ version_added: 1.0.0
 author:
   - Rewind contributors (@rewind-contributors)
 description:
-  - Decides from rules - a schema migration, a major deployment, a bulk operation, a change of the configuration, or that
-    it was asked for. Where nothing is known of the deployment, a backup is needed.
+  - Decides from rules - a schema migration, a major deployment, a bulk operation, a change of the configuration, or
+    that it was asked for. Where nothing is known of the deployment, a backup is needed.
   - Pure - it reads and writes nothing. All facts are options, as the information modules returned them.
   - It does not fail on problems. All of them are returned together in RV(plan.problems), each with what to do.
 extends_documentation_fragment:

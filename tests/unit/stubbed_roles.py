@@ -111,7 +111,15 @@ class StubbedRoles:
             (place / f"{host}.calls").write_text("")
         self._write(role, part, hosts, show)
         done = subprocess.run(
-            [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.json", "-f", "8", *self.options, "play.json"],
+            [
+                str(Path(sys.executable).with_name("ansible-playbook")),
+                "-i",
+                "hosts.json",
+                "-f",
+                "8",
+                *self.options,
+                "play.json",
+            ],
             cwd=self.folder,
             env={
                 **{name: value for name, value in environment_of(self.folder).items() if "CALLBACK" not in name},

@@ -101,7 +101,9 @@ def test_each_rule_asks_for_one(said: Json, rule: str) -> None:
 @pytest.mark.parametrize("no", ["", "false", "no", "None"])
 def test_a_no_is_a_no(no: str) -> None:
     """Given a flag that says no in words, then it is no reason."""
-    assert plan(changed_files=HARMLESS, bulk_operation=no, configuration_change=no, major_deployment=no)["reasons"] == []
+    assert (
+        plan(changed_files=HARMLESS, bulk_operation=no, configuration_change=no, major_deployment=no)["reasons"] == []
+    )
 
 
 def test_so_many_changed_files_are_a_major_deployment() -> None:

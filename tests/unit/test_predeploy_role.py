@@ -53,7 +53,9 @@ def test_a_check_names_no_backup_that_is_not_there(roles: StubbedRoles) -> None:
     roles.options = ["--check"]
     ended = told(roles)
     text = " ".join(ended["made"].shown["text"])
-    assert "A backup would be made and verified before 4f2a9c1; there is none yet." in text and "without --check" in text
+    assert (
+        "A backup would be made and verified before 4f2a9c1; there is none yet." in text and "without --check" in text
+    )
     assert NAME not in text and "restore.yml" not in text
     assert ended["made"].shown["result"]["restore"] == []
     assert f"-e backup={NAME} -e deploy_commit=abc1234" in " ".join(ended["found"].shown["text"])
