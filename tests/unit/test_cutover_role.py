@@ -104,7 +104,7 @@ def test_a_held_run_says_why_and_what_it_leaves(roles: StubbedRoles) -> None:
 def bounded(most: int, rows: int | None, **fence: Any) -> Story:
     """An undo that may lose so many rows, and what is counted when the writes are stopped."""
     given = run("repoint", {"deploy": step()}, "done", cutover_accept_loss=True, cutover_max_rows_lost=most)
-    counted = {"rows": rows, "tables": {}, "why": "" if rows is not None else "what changed in public.log"}
+    counted: Json = {"rows": rows, "tables": {}, "why": "" if rows is not None else "what changed in public.log"}
     stopped = {"proven_refused": True, "sessions_left": [], "prepared_transactions": 0}
     answers = {
         "run_journal read": {"run": {"status": "done", "steps": {"deploy": step()}}},

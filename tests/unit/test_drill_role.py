@@ -66,9 +66,9 @@ def test_where_pg_cron_was_not_loaded_the_database_says_so(cluster: Cluster) -> 
 
 def preflight(keeps_jobs: str | None) -> Story:
     """A drill about to begin, on a database whose pg_cron keeps its jobs there."""
-    plan = {"problems": [], "warnings": [], "left": [], "mode": "pitr", "instant": "now", "last": None}
+    plan: Json = {"problems": [], "warnings": [], "left": [], "mode": "pitr", "instant": "now", "last": None}
     cron = {"name": "cron", "ok": True, "found": [{"here": "tracker", "keeps_jobs": keeps_jobs}]}
-    empty = {"branches": [], "consumers": [], "records": [], "unfinished": [], "project": {}}
+    empty: Json = {"branches": [], "consumers": [], "records": [], "unfinished": [], "project": {}}
     names = ("neon_project_info", "neon_branch_info", "coolify_consumer_info", "run_record", "run_journal unfinished")
     return Story(
         {
