@@ -56,7 +56,9 @@ options:
   starting:
     description:
       - What would start on a copy of the database, as RV(rewind.database.postgres_check#module:checks) - the checks
-        C(subscriptions), C(extensions) and C(jobs), each with one row of C(names).
+        C(subscriptions), C(extensions) and C(jobs), each with one row of C(names); C(cron) with the database that was
+        asked (C(here)) and the one in which pg_cron keeps its jobs (C(keeps_jobs), null where it was not loaded); and,
+        where that is another one, C(extensions_of_cron) and C(jobs_of_cron).
       - Empty where the database could not be asked; leave it out where it was not asked yet.
     type: list
     elements: dict

@@ -35,19 +35,11 @@ options:
   watch:
     description: What was seen, as RV(rewind.database.incident_watch#module:watch).
     type: dict
-  comparison:
+  written:
     description:
-      - The data that was verified before the cutover compared with what is there now, as
-        RV(rewind.database.postgres_manifest#module:comparison).
+      - What was written to the restored data since it was verified, as
+        RV(rewind.database.postgres_manifest#module:written). Without it that is not known.
     type: dict
-  manifest:
-    description: What is there now, as RV(rewind.database.postgres_manifest#module:manifest).
-    type: dict
-  checks:
-    description: The results of the checks in RV(plan.count_checks).
-    type: list
-    elements: dict
-    default: []
   undone_at:
     description: When the restore was taken back by this run.
     type: str
@@ -96,7 +88,8 @@ options:
         type: int
         default: 0
       confirm:
-        description: The target's name, which O(request.auto_undo) of a production target needs.
+        description:
+          - The target's name, or several, separated by commas. O(request.auto_undo) of a production target needs it.
         type: str
       again:
         description: Whether an incident that was closed is looked at again.
@@ -204,10 +197,6 @@ plan:
       description: Why.
       type: list
       elements: str
-    count_checks:
-      description: The checks whose results say how many rows were written since the cutover.
-      type: list
-      elements: dict
     act:
       description: >-
         What follows - C(what), one of V(close), V(hold), V(say_undo), V(undo) and V(undone), C(why), C(rows_written)
@@ -257,9 +246,7 @@ SPEC = Spec(
         "records": {"type": "list", "elements": "dict", "default": []},
         "incidents": {"type": "list", "elements": "dict", "default": []},
         "watch": {"type": "dict"},
-        "comparison": {"type": "dict"},
-        "manifest": {"type": "dict"},
-        "checks": {"type": "list", "elements": "dict", "default": []},
+        "written": {"type": "dict"},
         "undone_at": {"type": "str"},
         "request": {
             "type": "dict",

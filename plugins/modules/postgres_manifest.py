@@ -37,6 +37,12 @@ options:
       after:
         description: The manifest that is compared.
         type: dict
+      count_written:
+        description:
+          - Whether to count as well how many rows were written since O(compare.before), which is what going back to it
+            would lose. Needs O(connection), and no O(compare.after).
+        type: bool
+        default: false
   include:
     description:
       - Only tables that fit one of these patterns. Each is compared with V(public."User"), V(public.User) and V(User);
@@ -204,6 +210,24 @@ comparison:
       type: list
       elements: str
       sample: ['public."QuestProgress": 50000 rows fewer (51234 -> 1234)']
+written:
+  description: What was written since O(compare.before); null where O(compare.count_written) is not set.
+  returned: success
+  type: dict
+  contains:
+    rows:
+      description:
+        - At most so many rows were written. Counted by the columns that an application sets with each change, such as
+          C(updatedAt); numbers that were drawn from sequences count where they are more.
+        - Null where that cannot be said - a table has changed and has no such column, tables were counted and not
+          hashed or could not be read, or the schema has changed.
+      type: int
+    tables:
+      description: The same for each table that has changed, by name.
+      type: dict
+    why:
+      description: Why it cannot be said; empty where it can.
+      type: str
 skipped_reason:
   description: Why nothing was read.
   returned: when the branch is only predicted
@@ -220,11 +244,15 @@ from ansible_collections.rewind.database.plugins.module_utils._postgres.access i
 from ansible_collections.rewind.database.plugins.module_utils._postgres.asking import read_manifest
 from ansible_collections.rewind.database.plugins.module_utils._task import Spec, Task, run_module
 
-_SIDES = {"before": {"type": "dict"}, "after": {"type": "dict"}}
+_COMPARE = {
+    "before": {"type": "dict"},
+    "after": {"type": "dict"},
+    "count_written": {"type": "bool", "default": False},
+}
 SPEC = access_spec(required=False).merge(
     Spec(
         arguments={
-            "compare": {"type": "dict", "options": _SIDES},
+            "compare": {"type": "dict", "options": _COMPARE},
             "include": {"type": "list", "elements": "str", "default": []},
             "exclude": {"type": "list", "elements": "str", "default": []},
             "hash": {"type": "bool", "default": True},

@@ -12,8 +12,8 @@ version_added: 1.0.0
 author:
   - Rewind contributors (@rewind-contributors)
 description:
-  - Decides from rules - a schema migration, a bulk operation, a change of the configuration, or that it was asked for.
-    Where nothing is known of the deployment, a backup is needed.
+  - Decides from rules - a schema migration, a major deployment, a bulk operation, a change of the configuration, or
+    that it was asked for. Where nothing is known of the deployment, a backup is needed.
   - Pure - it reads and writes nothing. All facts are options, as the information modules returned them.
   - It does not fail on problems. All of them are returned together in RV(plan.problems), each with what to do.
 extends_documentation_fragment:
@@ -81,6 +81,13 @@ options:
       schema_migration:
         description: Whether the deployment migrates the schema, where a person knows.
         type: bool
+      major_deployment:
+        description: Whether a person calls it a major deployment, or why.
+        type: str
+      major_files:
+        description: How many changed files make it a major deployment, whatever they are; V(0) for no such number.
+        type: int
+        default: 50
       bulk_operation:
         description: Whether a bulk operation is going to be run, or which one.
         type: str
@@ -149,8 +156,8 @@ plan:
       type: bool
     reasons:
       description: >-
-        The rules that ask for one - C(rule), one of V(asked_for), V(schema_migration), V(bulk_operation),
-        V(configuration_change) and V(unknown), and C(why).
+        The rules that ask for one - C(rule), one of V(asked_for), V(schema_migration), V(major_deployment),
+        V(bulk_operation), V(configuration_change) and V(unknown), and C(why).
       type: list
       elements: dict
     reason:
@@ -211,6 +218,8 @@ SPEC = Spec(
                 "commit": {"type": "str"},
                 "backup": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
                 "schema_migration": {"type": "bool"},
+                "major_deployment": {"type": "str"},
+                "major_files": {"type": "int", "default": 50},
                 "bulk_operation": {"type": "str"},
                 "configuration_change": {"type": "str"},
                 "changed_files": {"type": "list", "elements": "str"},

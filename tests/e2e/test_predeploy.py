@@ -82,11 +82,12 @@ def test_without_a_commit_nothing_is_made_and_it_says_what_to_say(playbooks: Pla
 def test_in_check_mode_it_decides_and_writes_nothing(
     playbooks: Playbooks, control: Control, targets: Targets, target: Target
 ) -> None:
-    """Given --check, then the decision and the commands are shown, nothing but GET is sent, and nothing is recorded."""
+    """Given --check, then the decision is shown and no name that does not exist; only GET is sent, nothing recorded."""
     since, before = control.last_request(), _records(playbooks)
     played = _predeploy(playbooks, "--check", "--diff", commit=COMMIT, bulk_operation="merge users").ok()
     assert "a bulk operation is going to be run: merge users" in played.text
-    assert f"before_deploy={COMMIT}" in played.text
+    assert f"A backup would be made and verified before {COMMIT}" in played.text
+    assert "before_deploy=" not in played.text and "backup=backup-" not in played.text
     assert without_probes(targets.writes(since)) == []
     assert _records(playbooks) == before
 

@@ -87,6 +87,8 @@ class StubbedRoles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.options: list[str] = []
+        """Of ansible-playbook, beside those that are always given: --check."""
         tree = folder / "collections" / "ansible_collections" / "rewind" / "database"
         (tree / "plugins" / "action").mkdir(parents=True)
         for name in ("meta", "roles", "galaxy.yml"):
@@ -109,7 +111,15 @@ class StubbedRoles:
             (place / f"{host}.calls").write_text("")
         self._write(role, part, hosts, show)
         done = subprocess.run(
-            [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "hosts.json", "-f", "8", "play.json"],
+            [
+                str(Path(sys.executable).with_name("ansible-playbook")),
+                "-i",
+                "hosts.json",
+                "-f",
+                "8",
+                *self.options,
+                "play.json",
+            ],
             cwd=self.folder,
             env={
                 **{name: value for name, value in environment_of(self.folder).items() if "CALLBACK" not in name},
@@ -143,7 +153,8 @@ class StubbedRoles:
                     "ansible.builtin.copy": {
                         "content": content,
                         "dest": "{{ playbook_dir }}/stories/{{ inventory_hostname }}",
-                    }
+                    },
+                    "check_mode": False,
                 },
             ],
         }

@@ -101,6 +101,45 @@ def test_a_held_run_says_why_and_what_it_leaves(roles: StubbedRoles) -> None:
     assert "could not be stopped" not in told["only counted"].message
 
 
+def bounded(most: int, rows: int | None, **fence: Any) -> Story:
+    """An undo that may lose so many rows, and what is counted when the writes are stopped."""
+    given = run("repoint", {"deploy": step()}, "done", cutover_accept_loss=True, cutover_max_rows_lost=most)
+    counted: Json = {"rows": rows, "tables": {}, "why": "" if rows is not None else "what changed in public.log"}
+    stopped = {"proven_refused": True, "sessions_left": [], "prepared_transactions": 0}
+    answers = {
+        "run_journal read": {"run": {"status": "done", "steps": {"deploy": step()}}},
+        "postgres_fence fence_restored": {"fence": {**stopped, **fence}},
+        "postgres_session_info": {"read_only": True},
+        "postgres_manifest": {**WRITTEN, "written": counted},
+    }
+    return Story(given, answers)
+
+
+def test_more_than_may_be_lost_is_held_once_writes_are_stopped(roles: StubbedRoles) -> None:
+    """Given a bound, then what is counted behind the fence decides, and a held undo takes writes again."""
+    stories = {
+        "as many": bounded(3, 3),
+        "more by then": bounded(3, 4),
+        "nobody knows": bounded(3, None),
+        "not stopped": bounded(3, 0, sessions_left=[LEFT]),
+        "no bound": bounded(-1, 10**6),
+    }
+    told = roles.tell("cutover", "undo", stories)
+    entered = {name: "run_journal enter" in story.order() for name, story in told.items()}
+    assert [name for name, begun in entered.items() if begun] == ["as many", "no bound"]
+    more, unknown = told["more by then"].message, told["nobody knows"].message
+    assert "up to 4 rows were written to the restored data until its writes were stopped, and at most 3 may" in more
+    assert "cannot be said: unknown is what changed in public.log, and at most 3 may be lost." in unknown
+    assert "could not be stopped" in told["not stopped"].message
+    for name in ("more by then", "nobody knows", "not stopped"):
+        assert len(told[name].called("postgres_fence", state="fenced")) == 1
+        assert told[name].called("postgres_fence", state="lifted"), name
+        assert told[name].called("run_journal", action="finish", status="done"), "it had ended well, and has again"
+        assert "is not taken back" in told[name].message and "-e accept_loss=true" in told[name].message
+    asked = {name: story.called("postgres_manifest")[0]["compare"]["count_written"] for name, story in told.items()}
+    assert asked["as many"] is True and asked["no bound"] is False
+
+
 def test_only_a_deployment_that_was_not_taken_counts_as_never_served(roles: StubbedRoles) -> None:
     """Given an error that may also come from a look at what serves already, then it is looked for writes (rule 19)."""
     never = {"deployment_failed", "deployment_cancelled", "not_queued"}
@@ -198,7 +237,12 @@ def test_without_a_deployment_health_is_watched_and_one_restart_is_tried(roles: 
     stories["again"] = Story(again, {**answers, "coolify_deployment": failure("unhealthy")})
     told = roles.tell("cutover", "soak", stories)
     assert told["unhealthy"].message == ""
-    assert [name for name, story in told.items() if story.message] == ["no time left", "no answer", "no reason", "again"]
+    assert [name for name, story in told.items() if story.message] == [
+        "no time left",
+        "no answer",
+        "no reason",
+        "again",
+    ]
     assert [name for name, story in told.items() if story.called("coolify_deployment", action="restart")] == [
         "unhealthy"
     ]

@@ -130,6 +130,10 @@ def answer(name: str, *names: str, ok: bool = True) -> Json:
     return {"name": name, "ok": ok, "found": [{"names": list(names) or None}] if ok else None}
 
 
+def cron(keeps_jobs: str | None, here: str = "tracker") -> Json:
+    return {"name": "cron", "ok": True, "found": [{"here": here, "keeps_jobs": keeps_jobs}]}
+
+
 class TestWhatStarts:
     def test_on_the_copy_is_named_before_it_is_made(self) -> None:
         starting = [answer("subscriptions", "orders_in"), answer("extensions", "pg_cron", "pg_partman")]
@@ -141,13 +145,25 @@ class TestWhatStarts:
     def test_is_nothing_to_tell_of_where_there_is_nothing(self) -> None:
         """Given no subscription and no pg_cron, whose table cannot be read then, there is nothing to warn of."""
         starting = [answer("subscriptions"), answer("extensions"), answer("jobs", ok=False)]
-        assert plan(World(), starting=starting)["warnings"] == []
+        for where in (cron(None), cron("tracker")):
+            assert plan(World(), starting=[*starting, where])["warnings"] == []
+        elsewhere = [cron("postgres"), answer("extensions_of_cron"), answer("jobs_of_cron", ok=False)]
+        assert plan(World(), starting=[*starting, *elsewhere])["warnings"] == []
+
+    def test_may_stand_in_another_database(self) -> None:
+        """Given a pg_cron that keeps the jobs of all databases in another one, then they are named from there."""
+        starting = [answer("subscriptions"), answer("extensions"), answer("jobs", ok=False), cron("postgres")]
+        there = [answer("extensions_of_cron", "pg_cron"), answer("jobs_of_cron", "nightly")]
+        (told,) = plan(World(), starting=[*starting, *there])["warnings"]
+        assert told == "Jobs of pg_cron that start on the copy as well: nightly."
 
     @pytest.mark.parametrize(
         ("starting", "unknown"),
         [
             ([], "subscriptions and scheduled jobs"),
             ([answer("subscriptions"), answer("extensions", "pg_cron"), answer("jobs", ok=False)], "scheduled jobs"),
+            ([answer("subscriptions"), answer("extensions")], "scheduled jobs"),
+            ([answer("subscriptions"), answer("extensions"), cron("postgres")], "scheduled jobs"),
         ],
     )
     def test_may_be_unknown(self, starting: list[Json], unknown: str) -> None:

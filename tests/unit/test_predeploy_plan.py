@@ -81,6 +81,8 @@ def test_what_is_not_known_needs_one() -> None:
         ({"schema_migration": True}, "schema_migration"),
         ({"changed_files": ["prisma/migrations/2_b/migration.sql"]}, "schema_migration"),
         ({"changed_files": ["apps/web/prisma/schema.prisma"]}, "schema_migration"),
+        ({"major_deployment": "new quest engine"}, "major_deployment"),
+        ({"major_deployment": "true"}, "major_deployment"),
         ({"bulk_operation": "merge users"}, "bulk_operation"),
         ({"bulk_operation": "true"}, "bulk_operation"),
         ({"configuration_change": "yes"}, "configuration_change"),
@@ -99,7 +101,22 @@ def test_each_rule_asks_for_one(said: Json, rule: str) -> None:
 @pytest.mark.parametrize("no", ["", "false", "no", "None"])
 def test_a_no_is_a_no(no: str) -> None:
     """Given a flag that says no in words, then it is no reason."""
-    assert plan(changed_files=HARMLESS, bulk_operation=no, configuration_change=no)["reasons"] == []
+    assert (
+        plan(changed_files=HARMLESS, bulk_operation=no, configuration_change=no, major_deployment=no)["reasons"] == []
+    )
+
+
+def test_so_many_changed_files_are_a_major_deployment() -> None:
+    """Given as many changed files as the target says, whatever they are, then a backup is needed; 0 is no number."""
+    many = [f"src/{number}.ts" for number in range(50)]
+    made = plan(changed_files=many)
+    assert rules(made) == ["major_deployment"] and made["needed"]
+    assert made["reasons"][0]["why"] == "50 files change; 50 or more are a major deployment"
+    assert plan(changed_files=many[1:])["reasons"] == []
+    assert rules(plan(changed_files=many[:3], major_files=3)) == ["major_deployment"]
+    assert plan(changed_files=many, major_files=51)["reasons"] == []
+    assert plan(changed_files=many, major_files=0)["reasons"] == []
+    assert rules(plan(changed_files=many, major_deployment="no")) == ["major_deployment"], "no files are fewer for it"
 
 
 def test_a_connection_string_changed_in_coolify_is_a_change_of_configuration() -> None:

@@ -17,8 +17,6 @@ from .calendar import Event, calendar
 from .facts import Restored, read_restored
 from .request import Wanted, instant, judge, read_wanted, review_start
 from .watch import BAD, GOOD, UNKNOWN
-from .written import queries
-from .written import written as rows_written
 
 
 def build(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,9 +55,7 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
         if not item.get("ok"):
             findings.warn(str(item.get("why") or f"{item.get('name')} was not told."))
     answer, reasons = _answer(wanted, watch, closed)
-    comparison, manifest = params.get("comparison") or {}, params.get("manifest") or {}
-    written = rows_written(comparison, manifest, params.get("checks") or [])
-    act = _act(wanted, answer, written, undone_at)
+    act = _act(wanted, answer, params.get("written") or {}, undone_at)
     plan.update(
         restored=_restored_part(restored),
         interval_lost=restored.interval(),
@@ -67,7 +63,6 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
         watch=_watch_part(wanted, restored, findings),
         answer=answer,
         reasons=reasons,
-        count_checks=queries(comparison, manifest),
         act=act,
         **_told(wanted, restored, watch, answer, reasons, act, undone_at, findings),
     )
@@ -82,7 +77,6 @@ _PARTS = (
     "watch",
     "answer",
     "reasons",
-    "count_checks",
     "act",
     "title",
     "next",
@@ -158,7 +152,12 @@ def _act(wanted: Wanted, answer: str, written: Mapping[str, Any], undone_at: dat
     if not wanted.auto_undo:
         return {**act, "what": "say_undo", "why": "auto_undo is not set"}
     if rows is None:
-        return {**act, "what": "say_undo", "why": "how many rows were written since the cutover cannot be said"}
+        unknown = f": unknown is {written['why']}" if written.get("why") else ""
+        return {
+            **act,
+            "what": "say_undo",
+            "why": f"how many rows were written since the cutover cannot be said{unknown}",
+        }
     if int(rows) > wanted.max_rows_written:
         why = f"up to {rows} rows were written since the cutover; at most {wanted.max_rows_written} may be lost"
         return {**act, "what": "say_undo", "why": why}

@@ -35,7 +35,7 @@ class Wanted:
     auto_undo: bool
     undo_failed: str
     max_rows_written: int
-    confirm: str
+    confirm: frozenset[str]
     again: bool
     has_health: bool
     watches_errors: bool
@@ -67,7 +67,7 @@ def read_wanted(given: Mapping[str, Any]) -> Wanted:
         auto_undo=bool(given.get("auto_undo")),
         undo_failed=text("undo_failed"),
         max_rows_written=int(given.get("max_rows_written") or 0),
-        confirm=text("confirm"),
+        confirm=frozenset(name.strip() for name in text("confirm").split(",")),
         again=bool(given.get("again")),
         has_health=bool(given.get("has_health")),
         watches_errors=bool(given.get("watches_errors")),
@@ -110,7 +110,7 @@ def judge(
             f'"{wanted.verdict}" is no verdict.',
             "Say -e verdict=good or -e verdict=bad, or leave it out to watch.",
         )
-    if wanted.auto_undo and wanted.environment == "production" and wanted.confirm != wanted.target:
+    if wanted.auto_undo and wanted.environment == "production" and wanted.target not in wanted.confirm:
         findings.problem(
             "not_confirmed",
             f"{wanted.target} is a production target, and nobody has said yes to taking its restore back by itself.",

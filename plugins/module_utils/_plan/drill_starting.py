@@ -14,14 +14,15 @@ _CRON = "pg_cron"
 def warnings(answers: Iterable[Mapping[str, Any]] | None) -> list[str]:
     """What a person should know before there is a copy.
 
-    :param answers: the checks `subscriptions`, `extensions` and `jobs`, each with one row of `names`; none of them
-        where the database could not be asked; None where it was not asked yet.
+    :param answers: the checks `subscriptions`, `extensions`, `cron` and `jobs`, and those of the database in which
+        pg_cron keeps its jobs, each with one row; none of them where the database could not be asked; None where it was
+        not asked yet.
     """
     if answers is None:
         return []
-    found = {str(item.get("name")): _names(item) for item in answers}
-    subscriptions, extensions = found.get("subscriptions"), found.get("extensions")
-    jobs = [] if extensions is not None and _CRON not in extensions else found.get("jobs")
+    rows = {str(item.get("name")): _row(item) for item in answers}
+    subscriptions, extensions = _names(rows, "subscriptions"), _names(rows, "extensions")
+    jobs = _jobs(rows)
     told = []
     if subscriptions:
         told.append(f"Subscriptions that start on the copy as well: {', '.join(subscriptions)}.")
@@ -39,9 +40,26 @@ def warnings(answers: Iterable[Mapping[str, Any]] | None) -> list[str]:
     return told
 
 
-def _names(check: Mapping[str, Any]) -> list[str] | None:
-    """The names of one answer; None where it is none."""
-    rows = check.get("found")
-    if not check.get("ok") or not rows:
+def _jobs(rows: Mapping[str, Mapping[str, Any] | None]) -> list[str] | None:
+    """The jobs of pg_cron, which keeps those of all databases in one of them; None where nobody can tell."""
+    extensions = _names(rows, "extensions")
+    if extensions is None or _CRON in extensions:
+        return _names(rows, "jobs")
+    cron = rows.get("cron")
+    if cron is None:
         return None
-    return [str(name) for name in rows[0].get("names") or ()]
+    if cron.get("keeps_jobs") in (None, "", cron.get("here")):
+        return []
+    extensions = _names(rows, "extensions_of_cron")
+    return [] if extensions is not None and _CRON not in extensions else _names(rows, "jobs_of_cron")
+
+
+def _names(rows: Mapping[str, Mapping[str, Any] | None], check: str) -> list[str] | None:
+    row = rows.get(check)
+    return None if row is None else [str(name) for name in row.get("names") or ()]
+
+
+def _row(check: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The row of one answer; None where it is none."""
+    rows = check.get("found")
+    return rows[0] if check.get("ok") and rows else None

@@ -13,7 +13,7 @@ from .._errors import InvalidInput, RewindError, Timeout
 from .._task import Task
 from .._time import parse_instant, parse_restore_point, rfc3339
 from .._waiter import clock
-from . import checks, comparison, fence, manifest, sessions
+from . import checks, comparison, fence, manifest, sessions, written
 from .access import Access, limits
 from .session import Address, connect
 
@@ -87,22 +87,32 @@ def check_data(task: Task, access: Access | None = None) -> dict[str, Any]:
 def read_manifest(task: Task) -> dict[str, Any]:
     """Take a manifest where a connection is given, and compare where two sides are known."""
     params = task.params
-    sides = {side: value for side, value in (params["compare"] or {}).items() if value}
+    wanted = dict(params["compare"] or {})
+    counts = wanted.pop("count_written", False)
+    sides = {side: value for side, value in wanted.items() if value}
     if params["connection"] is None and len(sides) < 2:
         raise InvalidInput(
             "compare manifests: only one side is given",
             hint="Give connection, or both compare.before and compare.after.",
         )
-    taken: dict[str, Any] | None = None
-    if params["connection"] is not None:
-        address = Access(task).address()
-        if isinstance(address, str):
-            return {"manifest": None, "comparison": None, "skipped_reason": address}
-        taken = _take(task, address)
-    result = {"manifest": taken, "comparison": None}
+    if counts and (params["connection"] is None or list(sides) != ["before"]):
+        raise InvalidInput(
+            "count what was written: that needs a database and an earlier manifest",
+            hint="Give connection and compare.before, and no compare.after.",
+        )
+    if params["connection"] is None:
+        return {"manifest": None, "comparison": comparison.compare(sides["before"], sides["after"]), "written": None}
+    address = Access(task).address()
+    if isinstance(address, str):
+        return {"manifest": None, "comparison": None, "written": None, "skipped_reason": address}
+    taken = _take(task, address)
+    result: dict[str, Any] = {"manifest": taken, "comparison": None, "written": None}
     if sides:
-        before, after = (sides.get(side) or taken or {} for side in ("before", "after"))
+        before, after = (sides.get(side) or taken for side in ("before", "after"))
         result["comparison"] = comparison.compare(before, after)
+    if counts:
+        with connect(address, limits(task)) as session:
+            result["written"] = written.count(session, result["comparison"], taken)
     return result
 
 

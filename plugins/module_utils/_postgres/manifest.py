@@ -46,6 +46,9 @@ _NOT_READ = {
     "f": "foreign table: its rows are elsewhere",
     "m": "materialized view: derived data",
 }
+_UNLOGGED = "unlogged table: not restored"
+# Why a table is skipped whose rows a restore does not concern; every other reason hides some that it does.
+NOT_RESTORED = frozenset({*_NOT_READ.values(), _UNLOGGED})
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def _reason(table: Row) -> str | None:
     if table["kind"] in _NOT_READ:
         return _NOT_READ[table["kind"]]
     if table["persistence"] == "u":
-        return "unlogged table: not restored"
+        return _UNLOGGED
     if not table["readable"]:
         return "no privilege to read it"
     if table["filtered"]:

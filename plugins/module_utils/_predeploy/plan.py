@@ -23,12 +23,14 @@ from .files import CONFIGURATION, MIGRATIONS, Pending, matching, pending
 _COMMIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,99}", re.ASCII)
 _SHOWN = 3
 _NEWEST = timedelta(hours=1)
+_MAJOR_FILES = 50
 
 
 @dataclass(frozen=True)
 class Wanted:
     """What was said about the deployment. None: nothing was said.
 
+    :param major_files: how many changed files make it a major deployment; 0 where no number does.
     :param changed: the files that the deployment changes.
     :param listed: all files of the code that will be deployed.
     """
@@ -36,6 +38,8 @@ class Wanted:
     commit: str
     choice: str
     schema_migration: bool | None
+    major_deployment: str
+    major_files: int
     bulk_operation: str
     configuration_change: str
     changed: tuple[str, ...] | None
@@ -103,6 +107,8 @@ def _wanted(given: Mapping[str, Any]) -> Wanted:
         commit=str(given.get("commit") or "").strip(),
         choice=str(given.get("backup") or "auto"),
         schema_migration=None if flag is None else bool(flag),
+        major_deployment=_said(given.get("major_deployment")),
+        major_files=_MAJOR_FILES if given.get("major_files") is None else int(given["major_files"]),
         bulk_operation=_said(given.get("bulk_operation")),
         configuration_change=_said(given.get("configuration_change")),
         changed=files("changed_files"),
@@ -154,6 +160,11 @@ def _reasons(wanted: Wanted, facts: Facts, request: Request, found: Pending) -> 
         add("schema_migration", f"migrations are pending: {_some(found.names)}{f' ({found.why})' if found.why else ''}")
     elif not found.known:
         add("schema_migration", f"whether migrations are pending cannot be told: {found.why}")
+    if wanted.major_deployment:
+        add("major_deployment", f"it was said that this is a major deployment{_words(wanted.major_deployment)}")
+    files = len(wanted.changed or ())
+    if 0 < wanted.major_files <= files:
+        add("major_deployment", f"{files} files change; {wanted.major_files} or more are a major deployment")
     if wanted.bulk_operation:
         add("bulk_operation", f"a bulk operation is going to be run{_words(wanted.bulk_operation)}")
     if wanted.configuration_change:
