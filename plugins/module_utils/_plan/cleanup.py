@@ -52,9 +52,10 @@ class _Judged:
     waits_for: dict[str, list[str]] = field(default_factory=dict)
 
 
-def build(params: Mapping[str, Any]) -> dict[str, Any]:
+def build(params: Mapping[str, Any], *, check_mode: bool = False) -> dict[str, Any]:
     """Make the plan from the options of `cleanup_plan`.
 
+    :param check_mode: no report will be written, so none is named.
     :raises InvalidInput: when `now` cannot be read. Everything else is a problem in the plan.
     """
     findings = Findings()
@@ -79,9 +80,10 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
     plan = _assemble(facts, wanted, branches, snapshots, situation)
     clear = _expiries(branches, wanted, {item["branch_id"] for item in pins}, findings)
     plan |= {"pins": pins, "expiry_to_clear": clear}
-    plan["confirm"] = _confirm(wanted, plan)
+    plan["confirm"] = _confirm(wanted, plan, check_mode=check_mode)
     plan |= {"problems": findings.problems, "warnings": findings.warnings}
-    plan["text"] = cleanup_text.lines(plan)
+    ends_here = bool(findings.problems or plan["confirm"]["refusal"])
+    plan["text"] = cleanup_text.lines(plan, reported=not (check_mode or ends_here))
     return plan
 
 
@@ -325,7 +327,7 @@ def _snapshot_deletion(item: Known) -> dict[str, Any]:
     return {"id": item.id, "name": item.name, "expires_at": item.facts.get("expires_at")}
 
 
-def _confirm(wanted: Wanted, plan: Mapping[str, Any]) -> dict[str, Any]:
+def _confirm(wanted: Wanted, plan: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """Rule 23: a confirmation names the target or the hash of this list, never just "yes"."""
     subjects = [
         wanted.target,
@@ -337,17 +339,21 @@ def _confirm(wanted: Wanted, plan: Mapping[str, Any]) -> dict[str, Any]:
     needed = any(subjects[1:])
     # Of several targets all are named, separated by commas, as everywhere.
     given = not {wanted.target, digest}.isdisjoint(part.strip() for part in wanted.confirm.split(","))
+    refused = bool(wanted.confirm and needed and not given)
+    # A dry run and a refused one pin nothing, and their list counts on it.
+    command = wanted.command(digest, pins=bool(plan["pins"]) and (check_mode or refused))
     refusal = ""
-    if wanted.confirm and needed and not given:
+    if refused:
+        undone = "Nothing was deleted, pinned or unpinned" if plan["pins"] else "Nothing was deleted"
         refusal = (
-            f"Nothing was deleted: {wanted.confirm} is neither the target's name nor the hash of the list as it is now,"
+            f"{undone}: {wanted.confirm} is neither the target's name nor the hash of the list as it is now,"
             " which may have changed since it was shown. Look at it again, then confirm it:"
-            f" {wanted.command(digest)}"
+            f" {command}"
         )
     return {
         "needed": needed,
         "given": given and needed,
         "hash": digest,
-        "command": wanted.command(digest),
+        "command": command,
         "refusal": refusal,
     }
