@@ -35,6 +35,7 @@ from .cleanup_rules import (
 from .cleanup_snapshots import adopt, standing
 from .instants import instant_or_none, text_or_none
 from .lineage import Tree, deletion_order
+from .primary import in_use
 from .request import Facts, Findings, read_facts
 
 _DETACH = "detach_parent_branch"
@@ -64,15 +65,7 @@ def build(params: Mapping[str, Any], *, check_mode: bool = False) -> dict[str, A
     marks = read_marks(facts)
     adopt(marks, facts, params.get("snapshots") or ())
     pins = _pins(facts, marks, wanted, findings)
-    situation = Situation(
-        wanted,
-        users_of(facts),
-        unreadable(facts.unreadable, set(wanted.accept_unreadable)),
-        unfinished_runs(facts),
-        mentioned(facts),
-        {str(name) for name in params.get("other_targets") or ()} - {wanted.target},
-        standing(facts),
-    )
+    situation = _situation(facts, wanted, params.get("other_targets") or ())
     branches = _judge_branches(facts, marks, situation)
     snapshots = _judge_snapshots(params.get("snapshots") or (), marks, situation)
     _cap(branches, snapshots, wanted.max_deletions)
@@ -85,6 +78,29 @@ def build(params: Mapping[str, Any], *, check_mode: bool = False) -> dict[str, A
     ends_here = bool(findings.problems or plan["confirm"]["refusal"])
     plan["text"] = cleanup_text.lines(plan, reported=not (check_mode or ends_here))
     return plan
+
+
+def judge(facts: Facts, wanted: Wanted, other_targets: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Every branch as the plan shows it, for who only wants to know what a cleanup would say of it."""
+    marks = read_marks(facts)
+    adopt(marks, facts, facts.snapshots or ())
+    situation = _situation(facts, wanted, other_targets)
+    # An audit has read the application itself, whatever became of the list of those who connect.
+    users = {branch_id: ["the application"] for branch_id in in_use(facts)} | dict(situation.users)
+    judged = _judge_branches(facts, marks, replace(situation, users=users))
+    return [_row(item, judged, wanted) for item in sorted(judged.known.values(), key=_age_key)]
+
+
+def _situation(facts: Facts, wanted: Wanted, other_targets: Iterable[str]) -> Situation:
+    return Situation(
+        wanted,
+        users_of(facts),
+        unreadable(facts.unreadable, set(wanted.accept_unreadable)),
+        unfinished_runs(facts),
+        mentioned(facts),
+        {str(name) for name in other_targets} - {wanted.target},
+        standing(facts),
+    )
 
 
 # Pins
@@ -134,7 +150,7 @@ def _judge_branches(facts: Facts, marks: Mapping[str, Marks], situation: Situati
     return judged
 
 
-def _order(judged: _Judged, facts: Facts, in_use: Collection[str]) -> None:
+def _order(judged: _Judged, facts: Facts, used: Collection[str]) -> None:
     """Leaf first, oldest first; what a branch that stays hangs on is held. A child being detached is waited for."""
     detaching = _detaching(facts)
     moved = {
@@ -142,7 +158,7 @@ def _order(judged: _Judged, facts: Facts, in_use: Collection[str]) -> None:
     }
     tree = Tree(moved)
     wanted = [branch_id for branch_id, found in judged.held.items() if not found]
-    deletion = deletion_order(tree, wanted, in_use=in_use)
+    deletion = deletion_order(tree, wanted, in_use=used)
     for branch_id, reasons in deletion.blocked.items():
         judged.held[branch_id] += [Hold("parent", reason) for reason in reasons]
     for branch_id in deletion.order:
