@@ -573,7 +573,7 @@ def test_the_command_pins_where_the_run_that_showed_it_has_not(zoo: Zoo) -> None
     """Given a pin, then the command of a dry run and of a refused one pins too, for its list counts on that."""
     for name in ("backup-a", "backup-b"):
         zoo.add(name, 50)
-    asked = {"pin": ["backup-a"], "reason": "the audit of 2025"}
+    asked: Json = {"pin": ["backup-a"], "reason": "the audit of 2025"}
     done = zoo.plan(**asked)["confirm"]
     assert "pin=" not in done["command"], "it is pinned by now"
     dry, refused = zoo.plan(check_mode=True, **asked)["confirm"], zoo.plan(confirm="0123456789ab", **asked)["confirm"]
