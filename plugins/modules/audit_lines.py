@@ -59,6 +59,9 @@ options:
       journals:
         description: The result of M(rewind.database.run_journal) with the action V(unfinished).
         type: dict
+      snapshots:
+        description: The result of M(rewind.database.neon_snapshot_info), all snapshots.
+        type: dict
   request:
     description: The target, and what its lines are judged by. What is empty has its default.
     type: dict
@@ -98,7 +101,9 @@ options:
         type: float
         default: 95
       slots:
-        description: Limits that the API does not show - C(branches), C(root_branches).
+        description:
+          - Limits that the API does not show - C(branches), C(root_branches), C(protected_branches),
+            C(manual_snapshots).
         type: dict
         default: {}
       free_branches:
@@ -121,6 +126,36 @@ options:
         description: Days that a backup is kept which does not say so itself.
         type: float
         default: 7
+      keep_last:
+        description: So many of the newest backups a cleanup keeps whatever their age.
+        type: int
+        default: 0
+      keep_daily:
+        description: Of each of the last so many days that have any, a cleanup keeps one backup.
+        type: int
+        default: 0
+      keep_weekly:
+        description: The same for weeks.
+        type: int
+        default: 0
+      keep_monthly:
+        description: The same for months.
+        type: int
+        default: 0
+      min_verified:
+        description: So many of the newest verified backups a cleanup keeps whatever their age.
+        type: int
+        default: 1
+      accept_unreadable:
+        description: What of Coolify cannot be read and surely points to no branch - UUID, name or C(owner/KEY).
+        type: list
+        elements: str
+        default: []
+      other_targets:
+        description: The other targets of the inventory that share the project, by name.
+        type: list
+        elements: str
+        default: []
       drill_max_days:
         description: How long ago the last drill may be.
         type: float
@@ -281,6 +316,13 @@ SPEC = Spec(
                 "auto_deploy": {"type": "str", "choices": ["any", "on", "off"], "default": "any"},
                 "backup_max_days": {"type": "float", "default": 7},
                 "retention_days": {"type": "float", "default": 7},
+                "keep_last": {"type": "int", "default": 0},
+                "keep_daily": {"type": "int", "default": 0},
+                "keep_weekly": {"type": "int", "default": 0},
+                "keep_monthly": {"type": "int", "default": 0},
+                "min_verified": {"type": "int", "default": 1},
+                "accept_unreadable": {"type": "list", "elements": "str", "default": []},
+                "other_targets": {"type": "list", "elements": "str", "default": []},
                 "drill_max_days": {"type": "float", "default": 35},
                 "drill_target": {"type": "str"},
                 "time_tolerance": {"type": "float", "default": 300},

@@ -341,7 +341,7 @@ SPEC = Spec(
 
 def run(task: Task) -> dict[str, Any]:
     """Make the plan."""
-    return {"changed": False, "plan": build(task.params)}
+    return {"changed": False, "plan": build(task.params, check_mode=task.check_mode)}
 
 
 def main() -> None:

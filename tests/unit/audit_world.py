@@ -39,6 +39,7 @@ class AuditWorld:
         self.project: Json = {
             **base.project,
             "plan": "launch",
+            "limits": {**base.project["limits"], "manual_snapshots": 100},
             "window_start": "2025-01-06T15:00:00Z",
             "storage": {"used_bytes": 40_000_000, "limit_bytes": None, "branch_limit_bytes": 16 * 2**40},
         }
@@ -67,6 +68,7 @@ class AuditWorld:
             {"target": "tracker", "at": "2025-01-10T03:00:00Z", "ok": True, "mode": "pitr", "seconds": 252.0}
         ]
         self.journals: list[Json] = []
+        self.snapshots: list[Json] = []
         self.request: Json = {"target": "tracker", "environment": "production", "now": NOW, "database": "tracker"}
         # Results that take the place of what the world would give.
         self.instead: Json = {}
@@ -131,6 +133,7 @@ class AuditWorld:
                 "backups": {"records": self.backups},
                 "drills": {"records": self.drills},
                 "journals": {"unfinished": self.journals},
+                "snapshots": {"snapshots": self.snapshots},
                 **self.instead,
             }
         )

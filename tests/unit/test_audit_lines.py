@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from ansible_collections.rewind.database.plugins.module_utils._plan.audit import LINES, SYMPTOMS
 from ansible_collections.rewind.database.plugins.module_utils._plan.audit_parts import FACTS, STATUSES, UNKNOWN, Line
-from ansible_collections.rewind.database.tests.unit.audit_world import BACKUP, AuditWorld, failed
+from ansible_collections.rewind.database.tests.unit.audit_world import AuditWorld, failed
 from ansible_collections.rewind.database.tests.unit.both_ways import BothWays
 from ansible_collections.rewind.database.tests.unit.plan_world import MAIN, branch, cutover, endpoint, env_row, host_of
 from ansible_collections.rewind.database.tests.unit.tools import call_module
@@ -24,6 +25,7 @@ Json = dict[str, Any]
 Change = Callable[[AuditWorld], Any]
 BY_ID = {line.id: line for line in LINES}
 COMPUTE = "ep-other-compute-o1"
+OLD = "br-old-b0"
 GIB = 2**30
 
 
@@ -54,6 +56,31 @@ def _unprotected(world: AuditWorld) -> None:
 
 def _other_branch(**more: Any) -> Change:
     return lambda world: world.branches.append(branch("br-other-o1", "other", parent_id=MAIN, **more))
+
+
+def _snapshots(limit: int) -> Change:
+    """One made by hand, and one of a schedule, which does not count; the plan allows so many."""
+
+    def change(world: AuditWorld) -> None:
+        world.snapshots = [
+            {"id": "snap-1", "name": "a", "manual": True},
+            {"id": "snap-2", "name": "b", "manual": False},
+        ]
+        world.project["limits"]["manual_snapshots"] = limit
+
+    return change
+
+
+def _old_backup(*, ours: bool = True, **more: Any) -> Change:
+    """A backup of two weeks ago beside the newest one."""
+
+    def change(world: AuditWorld) -> None:
+        notes = {"tool": "rewind.database", "purpose": "backup", "target": "tracker"} if ours else {}
+        at = "2024-12-30T12:00:00Z"
+        made = {"parent_id": MAIN, "created_at": at, "parent_timestamp": at, "parent_lsn": "0/1000000"}
+        world.branches.append(branch(OLD, "backup-20241230-120000", **{**made, "annotations": notes, **more}))
+
+    return change
 
 
 def _moved_to_other(world: AuditWorld) -> None:
@@ -139,6 +166,11 @@ CASES: dict[tuple[str, str], tuple[str, str, Change]] = {
     ("branch_slots", "none"): ("FAILED", "10 of 10", _set("project", counts={"branches": 10, "root_branches": 1})),
     ("root_slots", "free"): ("OK", "1 of 5", _nothing),
     ("root_slots", "none"): ("WARN", "5 of 5", _set("project", counts={"branches": 6, "root_branches": 5})),
+    ("snapshot_slots", "free"): ("OK", "1 of 2 used", _snapshots(limit=2)),
+    ("snapshot_slots", "none"): ("WARN", "1 of 1 used", _snapshots(limit=1)),
+    ("protected_slots", "free"): ("OK", "1 of 2 used", _nothing),
+    ("protected_slots", "not_needed"): ("OK", "1 of 2 used; the primary needs none", _set("request", protected=False)),
+    ("protected_slots", "none"): ("WARN", "2 of 2 used", _other_branch(protected=True)),
     ("protection", "protected"): ("OK", "main is protected", _nothing),
     ("protection", "not_needed"): ("OK", "staging", _all(_unprotected, _set("request", environment="staging"))),
     ("protection", "not_possible"): (
@@ -321,8 +353,13 @@ CASES: dict[tuple[str, str], tuple[str, str, Change]] = {
     ("backups_past_retention", "none"): ("OK", "none of 1", _nothing),
     ("backups_past_retention", "some"): (
         "WARN",
-        "1 of 1: backup-20250113-120000 (2 h ago)",
-        lambda world: world.backups[0].update(keep_until="2025-01-13T13:00:00Z"),
+        "1 of 2: backup-20241230-120000 (7 days 3 h ago)",
+        _old_backup(),
+    ),
+    ("backups_past_retention", "foreign"): (
+        "WARN",
+        "1 of 2 made by hand: backup-20241230-120000 (7 days 3 h ago)",
+        _old_backup(ours=False),
     ),
     ("backup_lsn", "agree"): ("OK", "1 backup says", _nothing),
     ("backup_lsn", "nothing"): ("OK", "no backup", lambda world: world.branches.pop()),
@@ -383,6 +420,8 @@ SILENT: dict[str, Change] = {
     "storage": _all(_set("project", storage={}), _set("main", logical_size=None)),
     "branch_slots": _set("project", limits={}),
     "root_slots": _set("project", limits={}),
+    "snapshot_slots": _set("project", limits={}),
+    "protected_slots": _set("project", limits={}),
     "ip_allowlist": _set("project", allowed_ips=None),
     "neon_operations": _set("project", running_operations=None),
     "coolify_version": _put("version", "main"),
@@ -537,6 +576,15 @@ def test_the_page_says_every_line_state_and_symptom() -> None:
         assert f"| {symptom.title} | {symptom.heading} | {', '.join(f'`{name}`' for name in symptom.lines)} |" in rows
 
 
+def test_the_page_turns_the_gravest_status_into_an_exit_code() -> None:
+    """Given the one-liner of the page, then it knows every status by its name, and a graver one is a higher code."""
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    (table,) = set(re.findall(r"\{[^{}]+\}(?=\[\.worst\])", page))
+    codes = json.loads(table)
+    assert tuple(codes) == STATUSES and list(codes.values()) == [0, 1, 2]
+    assert AuditWorld().audit()["worst"] in codes
+
+
 def test_the_gravest_cause_comes_first() -> None:
     """Given a WARN and a FAILED cause, then the FAILED one is named first, in the symptom and in the message."""
     world = AuditWorld()
@@ -671,20 +719,130 @@ def test_only_a_deployment_that_built_says_how_long_a_build_takes() -> None:
     assert (line["status"], line["state"]) == ("OK", "quick") and "the last build finished in 2 min" in line["found"]
 
 
-def test_a_backup_that_is_kept_pinned_or_used_is_not_past_its_date() -> None:
-    """Given backups past their date, then those kept for good, pinned, or in use do not count; without a date, age."""
+KEPT: dict[str, tuple[str, Change]] = {
+    "the last verified one": (
+        "newest verified",
+        lambda world: world.backups[0].update(keep_until="2025-01-13T13:00:00Z"),
+    ),
+    "for good": (
+        "made to be kept",
+        _all(_old_backup(), lambda world: world.catalogue.append({"event": "made", "branch_id": OLD, "keep": True})),
+    ),
+    "pinned": (
+        "pinned: the audit",
+        _all(
+            _old_backup(),
+            lambda world: world.catalogue.append({"event": "pinned", "branch_id": OLD, "reason": "the audit"}),
+        ),
+    ),
+    "in use": (
+        "application reports (DATABASE_URL) points to it",
+        _all(
+            _old_backup(compute=COMPUTE),
+            lambda world: world.consumers.append(
+                {"host": host_of(COMPUTE)[0], "name": "reports", "uuid": "a2", "key": "DATABASE_URL"}
+            ),
+        ),
+    ),
+    "of the application itself": (
+        "the application points to it",
+        _all(
+            _old_backup(compute=COMPUTE),
+            lambda world: world.application["environment"].append(env_row("OTHER_URL", host_of(COMPUTE)[0])),
+        ),
+    ),
+    "not yet old": ("", _set("request", retention_days=30)),
+    "keep_last": ("one of the last 2", _all(_old_backup(), _set("request", keep_last=2))),
+    "keep_daily": ("the daily backup of", _all(_old_backup(), _set("request", keep_daily=2))),
+    "keep_weekly": ("the weekly backup of", _all(_old_backup(), _set("request", keep_weekly=2))),
+    "keep_monthly": ("the monthly backup of", _all(_old_backup(), _set("request", keep_monthly=12))),
+    "min_verified": (
+        "verified backup 2 of 2",
+        _all(
+            _old_backup(),
+            lambda world: world.catalogue.append({"event": "verified", "branch_id": OLD}),
+            _set("request", min_verified=2),
+        ),
+    ),
+    "no newer is verified": (
+        "no newer backup is verified",
+        _all(_old_backup(), lambda world: world.backups[0].update(verified=False)),
+    ),
+    "of no target": (
+        "nothing says whether it is tracker's or that of shop",
+        _all(
+            _old_backup(annotations={"tool": "rewind.database", "purpose": "backup"}),
+            _set("request", other_targets=["shop"]),
+        ),
+    ),
+    "of a run that never ended": (
+        "undo.yml -e run=",
+        _all(
+            _old_backup(),
+            lambda world: world.journals.append(
+                {"id": "20250113T140000Z-restore-0a1b2c", "verb": "restore", "inputs": {"branch": OLD}}
+            ),
+        ),
+    ),
+    "with what cannot be read": (
+        "cannot be read",
+        _all(
+            _old_backup(compute=COMPUTE),
+            lambda world: world.branches[-1]["endpoints"][0].update(current_state="idle"),
+            lambda world: world.unreadable.append({"kind": "application", "uuid": "a2", "name": "shop"}),
+        ),
+    ),
+    "by hand and protected": ("", _old_backup(ours=False, protected=True)),
+    "by hand and with a day of its own": ("", _old_backup(ours=False, expires_at="2025-01-20T00:00:00Z")),
+    "by hand and a parent": (
+        "",
+        _all(
+            _old_backup(ours=False),
+            lambda world: world.branches.append(branch("br-child-c1", "child", parent_id=OLD)),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(KEPT))
+def test_what_a_cleanup_keeps_is_not_past_its_date(name: str) -> None:
+    """Given what keeps an old backup in a cleanup, then the line asks nobody to run one, and says what keeps it."""
+    why, change = KEPT[name]
     world = AuditWorld()
-    world.backups[0].update(keep_until="2025-01-13T13:00:00Z")
-    for reason in ({"event": "pinned", "branch_id": BACKUP}, {"event": "made", "branch_id": BACKUP, "keep": True}):
-        world.catalogue = [reason]
-        assert world.line("backups_past_retention")["state"] == "none", reason
-    world.catalogue = []
-    world.branches[1]["endpoints"] = [endpoint(COMPUTE)]
-    world.consumers = [{"host": host_of(COMPUTE)[0], "name": "reports", "uuid": "a2"}]
-    assert world.line("backups_past_retention")["state"] == "none"
-    world.consumers, world.backups = [], []
-    world.branches[1]["created_at"] = "2025-01-01T00:00:00Z"
-    assert "1 of 1" in world.line("backups_past_retention")["found"]
+    change(world)
+    line = world.line("backups_past_retention")
+    assert (line["state"], line["status"]) == ("none", "OK"), line
+    assert why in line["found"] and (bool(why) is ("kept past their date" in line["found"]))
+
+
+def test_what_is_past_its_date_is_what_a_cleanup_deletes() -> None:
+    """Given old backups of every kind, then exactly those are named that the plan of a cleanup deletes."""
+    world = AuditWorld()
+    _old_backup()(world)
+    for number, notes in enumerate(({"purpose": "predeploy"}, {"keep_until": "for good"}, {"target": "shop"})):
+        annotations = {"tool": "rewind.database", "purpose": "backup", "target": "tracker", **notes}
+        at = f"2024-12-0{number + 1}T12:00:00Z"
+        made = {"parent_id": MAIN, "created_at": at, "parent_timestamp": at, "annotations": annotations}
+        world.branches.append(branch(f"br-more-{number}", f"backup-2024120{number + 1}-120000", **made))
+    _old_backup(ours=False)(world)
+    world.branches[-1].update(id="br-hand-h1", name="backup-20241231-120000")
+    consumers = [{**world.row["connection"], "name": "tracker", "key": "DATABASE_URL"}]
+    plan = call_module(
+        "cleanup_plan",
+        {
+            "project": world.project,
+            "branches": world.branches,
+            "consumers": consumers,
+            "backups": world.backups,
+            "request": {"target": "tracker", "now": world.request["now"]},
+        },
+    )["plan"]
+    found = world.line("backups_past_retention")["found"]
+    deleted = [item["name"] for item in plan["delete"]]
+    assert deleted == ["backup-20241201-120000", "backup-20241230-120000"]
+    assert found.startswith("2 of 5: backup-20241201-120000 (")
+    told, _, by_hand = found.partition("; made by hand: ")
+    assert re.findall(r"backup-[\d-]+\d", told) == deleted and by_hand == "backup-20241231-120000"
 
 
 def test_consumers_that_were_named_do_not_count() -> None:
@@ -699,8 +857,9 @@ def test_the_limits_that_neon_does_not_show_can_be_given() -> None:
     """Given a key that does not see the plan, then slots are judged by the limits that were given."""
     world = AuditWorld()
     world.project.update(plan=None, limits={})
-    world.request["slots"] = {"branches": 10, "root_branches": 3}
-    assert world.line("branch_slots")["status"] == world.line("root_slots")["status"] == "OK"
+    world.request["slots"] = {"branches": 10, "root_branches": 3, "protected_branches": 2, "manual_snapshots": 1}
+    for name in ("branch_slots", "root_slots", "protected_slots", "snapshot_slots"):
+        assert world.line(name)["status"] == "OK", name
 
 
 def test_names_cannot_draw_lines_of_their_own() -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import shlex
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -74,9 +75,9 @@ class Zoo:
         asked = {"target": "tracker", "environment": "staging", "now": NOW, **request}
         return copy.deepcopy({"project": project, "branches": self.branches, **self.more, "request": asked})
 
-    def plan(self, **request: Any) -> Json:
+    def plan(self, *, check_mode: bool = False, **request: Any) -> Json:
         """The plan, through the module."""
-        result = call_module("cleanup_plan", self.params(**request))
+        result = call_module("cleanup_plan", self.params(**request), check_mode=check_mode)
         assert not result.get("failed") and result["changed"] is False, result
         found: Json = result["plan"]
         return found
@@ -536,8 +537,52 @@ def test_the_list_says_everything_in_lines_that_fit(zoo: Zoo) -> None:
         zoo.add(f"backup-{number}", 30 + number)
     text = zoo.plan()["text"]
     assert all(len(line) <= 72 and line.isprintable() for line in text)
-    assert "to be deleted, leaf first: 71" in text and any("and 11 more" in line for line in text)
+    assert "to be deleted, leaf first: 71" in text
     assert any("main" in line for line in text)
+
+
+def test_what_goes_is_shown_whole_and_the_report_is_named_only_where_there_is_one(zoo: Zoo) -> None:
+    """Given more branches than a terminal shows, then each that goes is there: its hash is of what was shown."""
+    for number in range(150):
+        zoo.add(f"backup-old-{number:03}", 50)
+        zoo.add(f"backup-new-{number:03}", 1)
+        zoo.add(f"somebodys-{number:03}", 50, ours=False)
+    zoo.more["snapshots"] = [
+        {"id": f"snap-{number}", "name": f"by-hand-{number:03}", "created_at": days_ago(9)} for number in range(80)
+    ]
+    written = zoo.plan()
+    shown = "\n".join(written["text"])
+    assert len(deleted(written)) == 100 and all(f"- {name}: " in shown for name in deleted(written))
+    assert "left for the next run: 50" in shown
+    assert all(f"- by-hand-{number:03}: " in shown for number in range(80)), "the report has no snapshots"
+    assert "kept: 151" in shown and "and 91 more: the report names them all" in shown
+    assert "and 141 more (the report names them all)" in " ".join(shown.split())
+    assert "to be deleted, leaf first: 150" in "\n".join(zoo.plan(max_deletions=150)["text"])
+    for plan in (
+        zoo.plan(check_mode=True),
+        zoo.plan(confirm="0123456789ab"),
+        zoo.plan(max_deletions=0),
+    ):
+        elsewhere = " ".join(" ".join(plan["text"]).split())
+        assert "and 91 more: the report of a run without --check and confirm names them all" in elsewhere
+        assert "more: the report names" not in elsewhere and "(the report names" not in elsewhere
+        assert all(f"- {name}: " in elsewhere for name in deleted(plan))
+
+
+def test_the_command_pins_where_the_run_that_showed_it_has_not(zoo: Zoo) -> None:
+    """Given a pin, then the command of a dry run and of a refused one pins too, for its list counts on that."""
+    for name in ("backup-a", "backup-b"):
+        zoo.add(name, 50)
+    asked: Json = {"pin": ["backup-a"], "reason": "the audit of 2025"}
+    done = zoo.plan(**asked)["confirm"]
+    assert "pin=" not in done["command"], "it is pinned by now"
+    dry, refused = zoo.plan(check_mode=True, **asked)["confirm"], zoo.plan(confirm="0123456789ab", **asked)["confirm"]
+    assert dry["command"] == refused["command"] and done["hash"] == dry["hash"] == refused["hash"]
+    words = shlex.split(dry["command"])
+    assert ["-e", "pin=backup-a", "-e", '{"reason": "the audit of 2025"}', "-e", f"confirm={dry['hash']}"] == words[-6:]
+    assert refused["refusal"].startswith("Nothing was deleted, pinned or unpinned: ")
+    assert refused["command"] in refused["refusal"]
+    assert zoo.plan(confirm="0123456789ab")["confirm"]["refusal"].startswith("Nothing was deleted: ")
 
 
 # Properties

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.rewind.database.tests.unit.stubbed_roles import Story, StubbedRoles
 
 Json = dict[str, Any]
 
@@ -33,7 +34,7 @@ _PLAY = """
         name: rewind.database.cleanup
         tasks_from: gone
 """
-_PLAN = {
+_PLAN: Json = {
     "confirm": {"needed": True, "given": True, "hash": "0123456789ab", "command": "cleanup.yml"},
     "counts": {"branches": 9},
     **{name: [] for name in ("branches", "snapshots", "expiry_to_clear", "warnings")},
@@ -90,3 +91,40 @@ def test_what_stays_because_somebody_uses_it_by_now_is_no_failure(tmp_path: Path
     assert played.returncode == 0, played.stdout + played.stderr
     assert last["data"]["status"] == "done" and json.loads(report)["verdict"]["ok"] is True
     assert "backup-2 stays after all" in report
+
+
+def test_a_run_that_is_refused_has_pinned_nothing(tmp_path: Path) -> None:
+    """Given a pin beside a confirmation of another list, it is refused before the first write; else the pin counts."""
+    pin = {"event": "pinned", "branch_id": "br-1", "name": "backup-1", "expires_at": "2030-01-01T00:00:00Z"}
+    plan = {**_PLAN, "problems": [], "pins": [pin], "text": ["the list"]}
+
+    def story(refusal: str) -> Story:
+        confirm = {**_PLAN["confirm"], "refusal": refusal}
+        answers: Json = {
+            "neon_project_info": {"project": {}},
+            "neon_branch_info": {"branches": []},
+            "neon_snapshot_info": {"snapshots": []},
+            "coolify_consumer_info": {"consumers": [], "unreadable": []},
+            "run_record": {"records": []},
+            "run_journal unfinished": {"unfinished": []},
+            "cleanup_plan": {"plan": {**plan, "confirm": confirm}},
+        }
+        variables: Json = {
+            "cleanup_neon_project_id": "late-frost-12345678",
+            "cleanup_target": "tracker",
+            "cleanup_environment": "staging",
+            "cleanup_reason": "the audit",
+            "rewind_coolify_application": "n1kz0hg8q4w2e6r8t0y2u4i6",
+            "__cleanup_journal": {"run": {"id": "20250113T150000Z-cleanup-0a1b2c"}},
+        }
+        return Story(variables, answers)
+
+    told = StubbedRoles(tmp_path).tell(
+        "cleanup", "preflight", {"refused": story("Nothing was deleted, pinned or unpinned."), "fits": story("")}
+    )
+    refused, fits = told["refused"], told["fits"]
+    assert refused.message == "Nothing was deleted, pinned or unpinned."
+    assert refused.called("neon_branch") == []
+    assert [args for args in refused.called("run_record") if "record" in args] == []
+    assert fits.message == "" and [args["branch_id"] for args in fits.called("neon_branch")] == ["br-1"]
+    assert [args["record"]["event"] for args in fits.called("run_record") if "record" in args] == ["pinned"]

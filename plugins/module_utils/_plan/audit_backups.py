@@ -13,7 +13,10 @@ from typing import Any
 from .._time import ago, duration, parse_branch_name
 from .audit_drills import last_drill, may_be_drilled, passed, seconds_of
 from .audit_parts import FAILED, OK, UNKNOWN, WARN, Finding, Line, State, World, names_of, plainly, states
+from .cleanup import judge
+from .cleanup_rules import BACKUPS
 from .instants import instant_or_none, lsn_or_none
+from .lineage import blockers
 from .point import Backup, known_backups, was_used
 from .primary import in_use
 from .request import describe
@@ -85,32 +88,46 @@ def _way_in(world: World, branch: Mapping[str, Any]) -> str | None:
 
 
 def _past(world: World) -> Finding:
-    used = in_use(world.facts)
-    past = []
-    backups = known_backups(world.facts)
-    for item in backups:
-        until = _kept_until(world, item)
-        if until is not None and until < world.now and item.branch_id not in used:
-            past.append(f"{item.name} ({ago(until, world.now)})")
-    if past:
-        return Finding("some", f"{len(past)} of {len(backups)}: {names_of(past)}")
-    return Finding("none", f"none of {len(backups)}")
+    """What a cleanup would delete, as it says itself; and what was made by hand, which it never touches."""
+    own = {item.branch_id for item in known_backups(world.facts)}
+    rows = [
+        row
+        for row in judge(world.facts, world.limits.cleanup, world.limits.other_targets)
+        if row["id"] in own or (row["kind"] in BACKUPS and row["code"] != "other_target")
+    ]
+    goes = [row for row in rows if row["decision"] == "delete"]
+    by_hand = [row for row in rows if not row["ours"] and _forgotten(world, row)]
+    if goes or by_hand:
+        shown = names_of([_overdue(world, row) for row in goes or by_hand])
+        more = f"; made by hand: {names_of([str(row['name']) for row in by_hand])}" if goes and by_hand else ""
+        which = " made by hand" if not goes else ""
+        return Finding("some" if goes else "foreign", f"{len(goes or by_hand)} of {len(rows)}{which}: {shown}{more}")
+    stays = [
+        f"{row['name']}: {row['reason']}"
+        for row in rows
+        if row["ours"] and (until := instant_or_none(row["due"])) is not None and until < world.now
+    ]
+    kept = f"; kept past their date: {names_of(stays, 2)}" if stays else ""
+    return Finding("none", f"none of {len(rows)}{kept}")
 
 
-def _kept_until(world: World, backup: Backup) -> datetime | None:
-    """When a backup may go; None where it is kept for good."""
-    record = _record(world, backup.branch_id)
-    known = world.facts.branch_facts.get(backup.branch_id) or {}
-    branch = world.facts.by_id[backup.branch_id]
-    annotations = branch.get("annotations") or {}
-    if known.get("pinned") or known.get("keep") or record.get("keep") or annotations.get("keep_until") == "for good":
-        return None
-    told = (known.get("keep_until"), record.get("keep_until"), annotations.get("keep_until"))
-    until = next((moment for value in told if (moment := instant_or_none(value)) is not None), None)
-    made = instant_or_none(branch.get("created_at"))
-    if until is None and made is not None:
-        until = made + timedelta(seconds=world.limits.retention)
-    return until
+def _overdue(world: World, row: Mapping[str, Any]) -> str:
+    until = instant_or_none(row["due"]) or _due_by_hand(world, row)
+    return f"{row['name']} ({ago(until, world.now)})" if until else str(row["name"])
+
+
+def _due_by_hand(world: World, row: Mapping[str, Any]) -> datetime | None:
+    """When a backup that this collection did not make would be past its date, if it had."""
+    made = instant_or_none(row["created_at"])
+    return made + world.limits.cleanup.retention if made else None
+
+
+def _forgotten(world: World, row: Mapping[str, Any]) -> bool:
+    """Whether a backup made by hand is old and nothing keeps it: no protection, child or user, no day of its own."""
+    until = _due_by_hand(world, row)
+    if until is None or until >= world.now or world.facts.by_id[row["id"]].get("expires_at"):
+        return False
+    return not blockers(world.facts.tree, row["id"], in_use=in_use(world.facts))
 
 
 def _record(world: World, branch_id: str) -> Mapping[str, Any]:
@@ -228,13 +245,18 @@ LINES = (
     Line(
         "backups_past_retention",
         "Past retention",
-        ("branches", "application", "catalogue", "backups"),
-        plainly("no backup past its date"),
+        ("branches", "application", "consumers", "catalogue", "backups", "journals"),
+        plainly("no backup past its date that nothing keeps"),
         _past,
         states(
             WARN,
             none=State(OK),
             some=State(WARN, "Delete them: ansible-playbook playbooks/cleanup.yml. One to keep gets a reason."),
+            foreign=State(
+                WARN,
+                "Delete them by hand in Neon, for a cleanup touches only what this collection made; protect or rename "
+                "what is to stay.",
+            ),
         ),
     ),
     Line(

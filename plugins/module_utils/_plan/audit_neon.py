@@ -76,7 +76,9 @@ def _slot_counts(world: World, kind: str) -> tuple[int, int | None]:
     counts, now = world.facts.project.get("counts") or {}, world.facts.tree.slots()
     used = counts.get(kind)
     if used is None:
-        used = now.branches if kind == "branches" else now.roots
+        manual = sum(1 for item in world.facts.snapshots or () if item.get("manual") is not False)
+        held = {"branches": now.branches, "root_branches": now.roots, "protected_branches": now.protected}
+        used = {**held, "manual_snapshots": manual}[kind]
     limit = world.limits.slots.get(kind, (world.facts.project.get("limits") or {}).get(kind))
     return int(used), None if limit is None else int(limit)
 
@@ -92,11 +94,27 @@ def _branch_slots(world: World) -> Finding:
     return Finding("few" if free < world.limits.free_branches else "free", found)
 
 
-def _root_slots(world: World) -> Finding:
-    used, limit = _slot_counts(world, "root_branches")
+def _slots_of(world: World, kind: str) -> Finding:
+    """Of what no operation needs more than one."""
+    used, limit = _slot_counts(world, kind)
     if limit is None:
         return Finding(UNKNOWN, f"unknown: {used} used, and the plan's limit is not shown to this key")
     return Finding("free" if used < limit else "none", f"{used} of {limit} used")
+
+
+def _root_slots(world: World) -> Finding:
+    return _slots_of(world, "root_branches")
+
+
+def _snapshot_slots(world: World) -> Finding:
+    return _slots_of(world, "manual_snapshots")
+
+
+def _protected_slots(world: World) -> Finding:
+    if not world.limits.protected:
+        used, limit = _slot_counts(world, "protected_branches")
+        return Finding("not_needed", f"{used}{'' if limit is None else f' of {limit}'} used; the primary needs none")
+    return _slots_of(world, "protected_branches")
 
 
 def _protection(world: World) -> Finding:
@@ -258,6 +276,39 @@ LINES = (
             none=State(
                 WARN,
                 "A restore in place or from a snapshot needs one: delete an old root branch, or use cutover=repoint.",
+            ),
+        ),
+    ),
+    Line(
+        "snapshot_slots",
+        "Snapshot slots",
+        ("project", "snapshots"),
+        plainly("one free, for a restore from a snapshot"),
+        _snapshot_slots,
+        states(
+            WARN,
+            free=State(OK),
+            none=State(
+                WARN,
+                "A restore with cutover=snapshot and option B of a promotion make one: delete one that is no longer "
+                "needed (playbooks/cleanup.yml, or neon_snapshot with state: absent), or raise the plan.",
+            ),
+        ),
+    ),
+    Line(
+        "protected_slots",
+        "Protected slots",
+        ("project", "branches"),
+        plainly("one free, so that protection can move to another primary without a gap"),
+        _protected_slots,
+        states(
+            WARN,
+            free=State(OK),
+            not_needed=State(OK),
+            none=State(
+                WARN,
+                "No further branch can be protected, and a promotion leaves both primaries without for a moment: "
+                "unprotect one in Neon that need not be, or raise the plan.",
             ),
         ),
     ),

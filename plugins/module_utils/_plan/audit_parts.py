@@ -15,6 +15,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from .._time import rfc3339
+from .cleanup_request import Wanted, read_wanted
 from .primary import Primary, find_primary
 from .request import Facts, Findings, Request, read_facts, read_request
 
@@ -37,7 +39,19 @@ FACTS: Mapping[str, str] = {
     "backups": "records",
     "drills": "records",
     "journals": "unfinished",
+    "snapshots": "snapshots",
 }
+_OF_CLEANUP = frozenset(
+    {
+        "retention_days",
+        "keep_last",
+        "keep_daily",
+        "keep_weekly",
+        "keep_monthly",
+        "min_verified",
+        "accept_unreadable",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +100,8 @@ class Limits:
     protected: bool
     auto_deploy: bool | None
     backup_age: float
-    retention: float
+    cleanup: Wanted
+    other_targets: frozenset[str]
     drill_age: float
     drill_target: str
     time_tolerance: float
@@ -115,7 +130,8 @@ def read_limits(given: Mapping[str, Any], request: Request) -> Limits:
         protected=request.environment == "production" if protected is None else bool(protected),
         auto_deploy={"on": True, "off": False}.get(str(given.get("auto_deploy") or "any")),
         backup_age=number("backup_max_days", 7) * DAY,
-        retention=number("retention_days", 7) * DAY,
+        cleanup=_cleanup(given, request),
+        other_targets=frozenset(str(item) for item in given.get("other_targets") or ()),
         drill_age=number("drill_max_days", 35) * DAY,
         drill_target=str(given.get("drill_target") or request.target),
         time_tolerance=number("time_tolerance", 300),
@@ -124,6 +140,14 @@ def read_limits(given: Mapping[str, Any], request: Request) -> Limits:
         connections_fail=number("connections_fail_percent", 95),
         ignore_consumers=frozenset(str(item) for item in given.get("ignore_consumers") or ()),
     )
+
+
+def _cleanup(given: Mapping[str, Any], request: Request) -> Wanted:
+    """What a cleanup would be asked for. A number that it would refuse counts as its default."""
+    told = {name: value for name, value in given.items() if name in _OF_CLEANUP and value not in (None, "")}
+    fixed = {"target": request.target, "environment": request.environment, "now": rfc3339(request.now)}
+    days = {"undo_days": told["retention_days"]} if "retention_days" in told else {}
+    return read_wanted({**told, **fixed, **days}, Findings())
 
 
 @dataclass(frozen=True)
@@ -219,6 +243,7 @@ def read_world(params: Mapping[str, Any]) -> World:
             "records": of("catalogue").get("records"),
             "backups": of("backups").get("records"),
             "unfinished": of("journals").get("unfinished"),
+            "snapshots": of("snapshots").get("snapshots"),
         },
         request.target,
     )

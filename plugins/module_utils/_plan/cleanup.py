@@ -35,6 +35,7 @@ from .cleanup_rules import (
 from .cleanup_snapshots import adopt, standing
 from .instants import instant_or_none, text_or_none
 from .lineage import Tree, deletion_order
+from .primary import in_use
 from .request import Facts, Findings, read_facts
 
 _DETACH = "detach_parent_branch"
@@ -52,9 +53,10 @@ class _Judged:
     waits_for: dict[str, list[str]] = field(default_factory=dict)
 
 
-def build(params: Mapping[str, Any]) -> dict[str, Any]:
+def build(params: Mapping[str, Any], *, check_mode: bool = False) -> dict[str, Any]:
     """Make the plan from the options of `cleanup_plan`.
 
+    :param check_mode: no report will be written, so none is named.
     :raises InvalidInput: when `now` cannot be read. Everything else is a problem in the plan.
     """
     findings = Findings()
@@ -63,15 +65,7 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
     marks = read_marks(facts)
     adopt(marks, facts, params.get("snapshots") or ())
     pins = _pins(facts, marks, wanted, findings)
-    situation = Situation(
-        wanted,
-        users_of(facts),
-        unreadable(facts.unreadable, set(wanted.accept_unreadable)),
-        unfinished_runs(facts),
-        mentioned(facts),
-        {str(name) for name in params.get("other_targets") or ()} - {wanted.target},
-        standing(facts),
-    )
+    situation = _situation(facts, wanted, params.get("other_targets") or ())
     branches = _judge_branches(facts, marks, situation)
     snapshots = _judge_snapshots(params.get("snapshots") or (), marks, situation)
     _cap(branches, snapshots, wanted.max_deletions)
@@ -79,10 +73,34 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
     plan = _assemble(facts, wanted, branches, snapshots, situation)
     clear = _expiries(branches, wanted, {item["branch_id"] for item in pins}, findings)
     plan |= {"pins": pins, "expiry_to_clear": clear}
-    plan["confirm"] = _confirm(wanted, plan)
+    plan["confirm"] = _confirm(wanted, plan, check_mode=check_mode)
     plan |= {"problems": findings.problems, "warnings": findings.warnings}
-    plan["text"] = cleanup_text.lines(plan)
+    ends_here = bool(findings.problems or plan["confirm"]["refusal"])
+    plan["text"] = cleanup_text.lines(plan, reported=not (check_mode or ends_here))
     return plan
+
+
+def judge(facts: Facts, wanted: Wanted, other_targets: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Every branch as the plan shows it, for who only wants to know what a cleanup would say of it."""
+    marks = read_marks(facts)
+    adopt(marks, facts, facts.snapshots or ())
+    situation = _situation(facts, wanted, other_targets)
+    # An audit has read the application itself, whatever became of the list of those who connect.
+    users = {branch_id: ["the application"] for branch_id in in_use(facts)} | dict(situation.users)
+    judged = _judge_branches(facts, marks, replace(situation, users=users))
+    return [_row(item, judged, wanted) for item in sorted(judged.known.values(), key=_age_key)]
+
+
+def _situation(facts: Facts, wanted: Wanted, other_targets: Iterable[str]) -> Situation:
+    return Situation(
+        wanted,
+        users_of(facts),
+        unreadable(facts.unreadable, set(wanted.accept_unreadable)),
+        unfinished_runs(facts),
+        mentioned(facts),
+        {str(name) for name in other_targets} - {wanted.target},
+        standing(facts),
+    )
 
 
 # Pins
@@ -132,7 +150,7 @@ def _judge_branches(facts: Facts, marks: Mapping[str, Marks], situation: Situati
     return judged
 
 
-def _order(judged: _Judged, facts: Facts, in_use: Collection[str]) -> None:
+def _order(judged: _Judged, facts: Facts, used: Collection[str]) -> None:
     """Leaf first, oldest first; what a branch that stays hangs on is held. A child being detached is waited for."""
     detaching = _detaching(facts)
     moved = {
@@ -140,7 +158,7 @@ def _order(judged: _Judged, facts: Facts, in_use: Collection[str]) -> None:
     }
     tree = Tree(moved)
     wanted = [branch_id for branch_id, found in judged.held.items() if not found]
-    deletion = deletion_order(tree, wanted, in_use=in_use)
+    deletion = deletion_order(tree, wanted, in_use=used)
     for branch_id, reasons in deletion.blocked.items():
         judged.held[branch_id] += [Hold("parent", reason) for reason in reasons]
     for branch_id in deletion.order:
@@ -325,7 +343,7 @@ def _snapshot_deletion(item: Known) -> dict[str, Any]:
     return {"id": item.id, "name": item.name, "expires_at": item.facts.get("expires_at")}
 
 
-def _confirm(wanted: Wanted, plan: Mapping[str, Any]) -> dict[str, Any]:
+def _confirm(wanted: Wanted, plan: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """Rule 23: a confirmation names the target or the hash of this list, never just "yes"."""
     subjects = [
         wanted.target,
@@ -337,17 +355,21 @@ def _confirm(wanted: Wanted, plan: Mapping[str, Any]) -> dict[str, Any]:
     needed = any(subjects[1:])
     # Of several targets all are named, separated by commas, as everywhere.
     given = not {wanted.target, digest}.isdisjoint(part.strip() for part in wanted.confirm.split(","))
+    refused = bool(wanted.confirm and needed and not given)
+    # A dry run and a refused one pin nothing, and their list counts on it.
+    command = wanted.command(digest, pins=bool(plan["pins"]) and (check_mode or refused))
     refusal = ""
-    if wanted.confirm and needed and not given:
+    if refused:
+        undone = "Nothing was deleted, pinned or unpinned" if plan["pins"] else "Nothing was deleted"
         refusal = (
-            f"Nothing was deleted: {wanted.confirm} is neither the target's name nor the hash of the list as it is now,"
+            f"{undone}: {wanted.confirm} is neither the target's name nor the hash of the list as it is now,"
             " which may have changed since it was shown. Look at it again, then confirm it:"
-            f" {wanted.command(digest)}"
+            f" {command}"
         )
     return {
         "needed": needed,
         "given": given and needed,
         "hash": digest,
-        "command": wanted.command(digest),
+        "command": command,
         "refusal": refusal,
     }

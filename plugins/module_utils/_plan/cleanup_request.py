@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,8 +58,11 @@ class Wanted:
     accept_unreadable: tuple[str, ...]
     defaults: Mapping[str, Any]
 
-    def command(self, confirm: str) -> str:
-        """The command that deletes this list and no other."""
+    def command(self, confirm: str, *, pins: bool = False) -> str:
+        """The command that deletes this list and no other.
+
+        :param pins: it has yet to pin and unpin what the list takes for pinned and unpinned.
+        """
         words = ["ansible-playbook", "playbooks/cleanup.yml", "-e", f"target={self.target}"]
         for name, usual in self.defaults.items():
             value = self._said(name)
@@ -66,6 +70,12 @@ class Wanted:
                 words += ["-e", f"{name}={value:g}"]
         if self.accept_unreadable:
             words += ["-e", "accept_unreadable=" + ",".join(self.accept_unreadable)]
+        for name, names in (("pin", self.pin), ("unpin", self.unpin)):
+            if pins and names:
+                words += ["-e", f"{name}={','.join(names)}"]
+        if pins and self.pin:
+            # A reason is free text, which Ansible would cut at its spaces.
+            words += ["-e", json.dumps({"reason": self.reason})]
         return shlex.join([*words, "-e", f"confirm={confirm}"])
 
     def _said(self, name: str) -> float:

@@ -11,12 +11,19 @@ from typing import Any
 
 from .text import WIDTH, problem_lines
 
-# Longer lists are whole in the report; a terminal only shows that they are long.
+# So many lines of what is kept: it may be thousands. What goes is shown whole, for it is what gets confirmed (rule 23).
 MOST = 60
+_IN_THE_REPORT = "the report names them all"
+# A dry run writes no report, and neither does one that ends here.
+_ELSEWHERE = "the report of a run without --check and confirm names them all"
 
 
-def lines(plan: Mapping[str, Any]) -> list[str]:
-    """The plan, line by line."""
+def lines(plan: Mapping[str, Any], *, reported: bool) -> list[str]:
+    """The plan, line by line.
+
+    :param reported: whether a report is written that holds what is cut here.
+    """
+    where = _IN_THE_REPORT if reported else _ELSEWHERE
     counts = plan["counts"]
     limit = f" of {counts['limit']}" if counts["limit"] else ""
     shown = _wrapped(f"target: {plan['target']} ({plan['environment']})")
@@ -32,11 +39,13 @@ def lines(plan: Mapping[str, Any]) -> list[str]:
         shown += _wrapped(f"left for the next run: {len(capped)}, because {capped[0]['reason'].partition(';')[0]}")
     # What is only too new yet interests least.
     kept = sorted((row for row in kept if row["code"] != "cap"), key=lambda row: row["code"] == "not_due")
-    shown += _section("kept", kept)
+    shown += _section("kept", kept[:MOST], len(kept))
+    if len(kept) > MOST:
+        shown += _wrapped(f"  and {len(kept) - MOST} more: {where}", "  ")
     shown += _section("snapshots kept", [row for row in plan["snapshots"] if row["decision"] == "keep"])
     foreign = [row["name"] for row in plan["branches"] if not row["ours"]]
     if foreign:
-        more = f" and {len(foreign) - 10} more" if len(foreign) > 10 else ""
+        more = f" and {len(foreign) - 10} more ({where})" if len(foreign) > 10 else ""
         shown += _wrapped(f"not made by this collection, never touched: {', '.join(foreign[:10])}{more}", "  ")
     for pin in plan["pins"]:
         shown += _wrapped(f"{pin['event']} by this run: {pin['name']}", "  ")
@@ -44,14 +53,12 @@ def lines(plan: Mapping[str, Any]) -> list[str]:
     return shown + problem_lines(plan["problems"])
 
 
-def _section(title: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _section(title: str, rows: Sequence[Mapping[str, Any]], count: int | None = None) -> list[str]:
     if not rows:
         return [f"{title}: none"]
-    shown = [f"{title}: {len(rows)}"]
-    for row in rows[:MOST]:
+    shown = [f"{title}: {len(rows) if count is None else count}"]
+    for row in rows:
         shown += _wrapped(f"- {row['name']}: {row['reason']}", "  ")
-    if len(rows) > MOST:
-        shown.append(f"  and {len(rows) - MOST} more: all of them are in the report")
     return shown
 
 
