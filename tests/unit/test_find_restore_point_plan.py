@@ -63,7 +63,7 @@ def test_without_limits_the_whole_window_until_now_is_searched() -> None:
     made = plan(World())
     assert made["problems"] == []
     assert held(made) == [("2025-01-06T15:05:00Z", NOW, "main")]
-    assert made["probes"] == {"halving": 20, "most": 28}
+    assert made["probes"] == {"halving": 20, "most": 26}
     assert (made["whole_window"], made["until_now"], made["window_slides"]) == (True, True, True)
     assert made["check"]["name"] == "Users are there"
     assert any("20 at most" in line for line in made["text"])

@@ -132,14 +132,14 @@ def _wanted(given: Mapping[str, Any], request: Request, findings: Findings) -> W
         )
         precision = timedelta(seconds=1)
     tries = given.get("confirmations")
-    confirmations = 2 if tries in (None, "") else int(tries)
+    confirmations = Wanted.confirmations if tries in (None, "") else int(tries)
     if not 0 <= confirmations <= _MOST_CONFIRMATIONS:
         findings.problem(
             "confirmations_invalid",
             f"{confirmations} is no number of gaps to look into.",
             f"Name one from 0 to {_MOST_CONFIRMATIONS}.",
         )
-        confirmations = 2
+        confirmations = Wanted.confirmations
     said_hints = [part for text in given.get("hints") or () for part in _halves(str(text))]
     hints = [at for text in said_hints if (at := _instant("hint", text, request, findings)) is not None]
     return Wanted(precision, tuple(sorted(set(hints))), confirmations)
