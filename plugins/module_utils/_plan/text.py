@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .._commands import as_run
+
 # What remains of 80 columns beside the indentation and the quotes that Ansible gives a list of messages.
 WIDTH = 72
 _LABEL = 15
@@ -53,7 +55,7 @@ def confirmation(plan: Mapping[str, Any]) -> list[str]:
 def wrapped(text: str, hang: str = "", indent: str = "") -> list[str]:
     """Lines that fit. A name that is longer than a line is broken, but only then: hosts are there to be copied."""
     # Names are free text: an escape sequence or a line end in one must not draw lines of its own.
-    plain = "".join(character if character.isprintable() else " " for character in text)
+    plain = "".join(character if character.isprintable() else " " for character in as_run(text))
     return textwrap.wrap(
         plain, WIDTH, initial_indent=indent, subsequent_indent=hang, break_on_hyphens=False, drop_whitespace=True
     ) or [""]
