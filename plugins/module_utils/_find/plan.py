@@ -179,11 +179,16 @@ def _limits(
     end = before or request.now
     start = after or first
     if start < first:
+        begins = window_start_after(request, facts, 0)
+        slides = (
+            ""
+            if begins is None or begins == first
+            else (f" ({rfc3339(begins)}, and {_MARGIN_SECONDS / 60:g} minutes that may leave it during the search)")
+        )
         findings.problem(
             "before_window",
-            f"{rfc3339(start)} lies before {rfc3339(first)}, where the history window begins"
-            f" (with {_MARGIN_SECONDS / 60:g} minutes for the search).",
-            "Leave after= out, or name a later instant. What is older can only be in a backup.",
+            f"{rfc3339(start)} lies before {rfc3339(first)}, from where on the history window can be searched{slides}.",
+            "Leave after= out, or name a later instant. What is older than the window can only be in a backup.",
         )
         return None
     if start >= end:
