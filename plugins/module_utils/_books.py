@@ -165,9 +165,12 @@ def lock(task: Task) -> dict[str, Any]:
 
 
 def _take(locks: Locks, task: Task, run: str) -> list[Lock]:
-    """Take locks, and wait for those that other targets of this ansible-playbook hold, as long as ``wait_timeout``."""
+    """Take locks, and wait for those that other targets of this ansible-playbook hold.
+
+    ``wait_timeout`` is for each of them anew: a queue of many is as long as it is, and ends as long as it moves.
+    """
     params = task.params
-    deadline = Deadline(params["wait_timeout"])
+    deadline, waited_for = Deadline(params["wait_timeout"]), None
     while True:
         try:
             return locks.take(
@@ -188,6 +191,9 @@ def _take(locks: Locks, task: Task, run: str) -> list[Lock]:
                     code="queue_timeout",
                     hint="Name fewer targets of one project at once, or wait longer.",
                 ) from None
+            holders = sorted(lock.run for lock in others)
+            if holders and holders != waited_for:
+                deadline, waited_for = Deadline(params["wait_timeout"]), holders
             # It may have been released just now.
             for lock in others[:1]:
                 task.progress(f"waiting until {lock.target or lock.run} is done with {lock.name}")

@@ -31,6 +31,8 @@ OBJECTIVES: Mapping[str, Mapping[str, float]] = {
     "backup": {"branch": 60, "verify": 120, "cutover": 420, "total": 600},
     "backup_run": {"branch": 180, "verify": 300},
 }
+# Of a table whose rows were changed these are the least that they can be.
+_LEAST = ("lost", "restored")
 _TITLES = {True: "It worked", False: "It did not work"}
 # What the steps of a run are called where the run gave them no title.
 _STEP_TITLES = {
@@ -295,6 +297,7 @@ def _counts_given(data: Mapping[str, Any]) -> list[Json]:
                 "lost": item.get("lost"),
                 "restored": item.get("restored"),
                 "after": item.get("at_point"),
+                "exact": item.get("exact"),
             }
             for item in map(_dict, _list(losses.get("tables")))
         ]
@@ -311,21 +314,26 @@ def _counts(data: Mapping[str, Any]) -> Json:
     rows: list[Json] = []
     sums, unknown = dict.fromkeys(keys, 0.0), dict.fromkeys(keys, 0)
     for item in data["counts"]:
+        least = _LEAST if item.get("exact") is False else ()
         for key in keys:
             number = _number(item.get(key))
             sums[key] += number or 0
-            unknown[key] += number is None
+            unknown[key] += number is None or key in least
         rows.append(
             {
                 "table": _text(item.get("table")),
-                **{key: _count(item.get(key)) for key in keys},
+                **{key: _least(item.get(key)) if key in least else _count(item.get(key)) for key in keys},
                 "is_lost": bool(_number(item.get("lost"))),
                 "is_restored": bool(_number(item.get("restored"))),
             }
         )
-    total = {key: _count(sums[key]) if unknown[key] < len(rows) else "unknown" for key in keys}
-    total = {key: f"at least {text}" if 0 < unknown[key] < len(rows) else text for key, text in total.items()}
+    total = {key: _least(sums[key]) if unknown[key] else _count(sums[key]) for key in keys}
     return {"rows": rows, "total": total if len(rows) > 1 else None}
+
+
+def _least(value: Any) -> str:
+    """A number that may be greater: none is then not known to be none."""
+    return f"at least {_count(value)}" if _number(value) else "unknown"
 
 
 def _count(value: Any) -> str:

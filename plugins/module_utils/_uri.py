@@ -213,6 +213,8 @@ def _why(value: str) -> str:
         return "it is empty"
     if "://" not in value:
         return "it is not a URI such as postgresql://user:password@host/database"
+    if value.strip().lower().startswith("jdbc:"):
+        return "it is a JDBC URL (jdbc:...), which only Java reads; its user and password may be elsewhere"
     rest = value.partition("://")[2]
     if rest.partition("/")[0].count("@") > 1:
         return "it has more than one @: write those in user and password as %40"

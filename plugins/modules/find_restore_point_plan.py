@@ -80,7 +80,8 @@ options:
         description: The latest instant to look at, at which the check fails. By default now.
         type: str
       hints:
-        description: Instants near which it may have broken, or spans such as V(-3h .. -2h). They save probes.
+        description: Instants near which it may have broken, or spans such as V(-3h .. -2h). They save probes where they
+          are right by two hours; one that is not costs up to three.
         type: list
         elements: str
         default: []
@@ -91,7 +92,7 @@ options:
       confirmations:
         description: How many of the widest gaps between probes are looked into on each side of what was found.
         type: int
-        default: 2
+        default: 1
       manifest:
         description: Whether a manifest is given for a check that compares with one.
         type: bool
@@ -229,7 +230,7 @@ SPEC = Spec(
                 "before": {"type": "str"},
                 "hints": {"type": "list", "elements": "str", "default": []},
                 "precision": {"type": "float", "default": 1.0},
-                "confirmations": {"type": "int", "default": 2},
+                "confirmations": {"type": "int", "default": 1},
                 "manifest": {"type": "bool", "default": False},
             },
         },

@@ -182,7 +182,9 @@ plan:
         fenced.
       type: dict
     counts:
-      description: Rows by table - C(table), C(before), C(lost), C(restored), C(after).
+      description: >-
+        Rows by table - C(table), C(before), C(lost), C(restored), C(after), C(exact). Unless it is C(exact), what is
+        lost and restored is the least that it can be.
       type: list
       elements: dict
     watch:

@@ -14,8 +14,8 @@ author:
 description:
   - Searches a history by bisection - at each instant a short-lived branch with a compute is made, the check of
     M(rewind.database.postgres_check) is answered on it, and the branch is deleted before the next one is made.
-  - What was found is tried right beside it and in the widest gaps between the probes. A check that does not break once
-    is reported as such, and no instant is named.
+  - What was found is tried in the widest gaps between the probes, and right beside it where no probe has been. A check
+    that does not break once is reported as such, and no instant is named.
   - A check that cannot be run at an instant (a timeout, a missing permission, a database that did not exist) counts
     neither as passed nor as failed.
   - Every probe branch carries an annotation, stands in the journal before it is made, and expires after an hour.

@@ -412,17 +412,22 @@ plan:
       type: dict
     losses:
       description:
-        - What is about to be lost - C({known, tables, rows_lost, rows_restored}). A table is C({table, status, now,
-          at_point, lost, restored}).
+        - What is about to be lost - C({known, exact, rows_lost, rows_restored, tables, tables_changed}). A table is
+          C({table, status, now, at_point, lost, restored, exact}).
+        - Unless it is C(exact), a number of rows lost or restored is the least that it can be. It comes from the
+          numbers of rows per table, in which rows that were changed, or that came where others went, do not show. Of a
+          table with as many rows but other content at least one is lost and one restored.
+        - C(tables_changed) names the tables of which no more is known. C(lost) and C(restored) are null for a table
+          that could not be read on one side.
       type: dict
     comparison:
       description:
         - All strategies side by side, or null without O(past) - C({recommended, chosen, strategies, storage}).
           C(recommended) is C({strategy, why}), what V(auto) would take.
         - A strategy is C({strategy, possible, why, problems, steps, source, downtime, interval_lost_seconds, rows_lost,
-          rows_restored, tree_before, tree_after, undeletable_afterwards, children_moved, slots, passwords_that_change,
-          keeps}). C(downtime) is C({reads_seconds, writes_seconds, text, measured_runs}); C(keeps), the old side, is
-          C({name, logical_size, until, counts_whole, replicas}).
+          rows_restored, rows_exact, tree_before, tree_after, undeletable_afterwards, children_moved, slots,
+          passwords_that_change, keeps}). C(downtime) is C({reads_seconds, writes_seconds, text, measured_runs});
+          C(keeps), the old side, is C({name, logical_size, until, counts_whole, replicas}).
       type: dict
     bound_to:
       description:

@@ -56,8 +56,8 @@ options:
     type: str
   wait_timeout:
     description:
-      - With V(take), seconds to wait for locks that other targets of the same ansible-playbook hold. What any other run
-        holds is not waited for.
+      - With V(take), seconds to wait for a lock that another target of the same ansible-playbook holds. When that one
+        is done and the next one has taken it, they begin anew. What any other run holds is not waited for.
       - Only for plays in which a target goes on while another one waits, as with the strategy C(host_pinned). With the
         strategy C(linear) the other target would never get on.
     type: float

@@ -29,6 +29,7 @@ from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.rewind.database.plugins import module_utils
+from ansible_collections.rewind.database.plugins.module_utils import _commands
 from ansible_collections.rewind.database.plugins.module_utils._secrets import Masker
 from ansible_collections.rewind.database.plugins.module_utils._task import (
     CENSORED,
@@ -38,6 +39,7 @@ from ansible_collections.rewind.database.plugins.module_utils._task import (
     plain,
     secrets_in,
 )
+from ansible_collections.rewind.database.plugins.plugin_utils._this_run import form_of_this_run
 
 try:
     # ansible-core 2.22 and newer mask registered secrets everywhere.
@@ -99,6 +101,7 @@ class InProcess(ActionBase):  # type: ignore[misc]  # ansible-core is not typed
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         _end_with_playbook()
+        _commands.use(form_of_this_run())
         variables = task_vars or {}
         module = self._module()
         spec: Spec = module.SPEC
@@ -111,7 +114,7 @@ class InProcess(ActionBase):  # type: ignore[misc]  # ansible-core is not typed
         if problem:
             return {"failed": True, "changed": False, "msg": problem}
         task = InProcessTask(params, self._task, str(variables.get("inventory_hostname", "")), masker)
-        result = execute(module.run, task, masker)
+        result: dict[str, Any] = _commands.as_run(execute(module.run, task, masker))
         if task.warnings:
             result["warnings"] = [*result.get("warnings", []), *task.warnings]
         if "exception" in result and display.verbosity < 3:
@@ -179,7 +182,7 @@ class InProcess(ActionBase):  # type: ignore[misc]  # ansible-core is not typed
         result.pop("invocation", None)
         if result.pop(CENSORED_BY_MODULE, False):
             return {**result, CENSORED: True}
-        cleaned: dict[str, Any] = masker.scrub(result)
+        cleaned: dict[str, Any] = _commands.as_run(masker.scrub(result))
         return cleaned
 
 

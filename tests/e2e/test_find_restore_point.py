@@ -14,6 +14,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,9 +148,12 @@ def test_the_last_good_second_is_found_with_one_branch_at_a_time_and_the_command
 
     command = found["command"]
     assert command in played.text
-    program, playbook, *options = shlex.split(command)
-    said = dict(option.split("=", 1) for option in options if option != "-e")
-    assert (program, playbook, said["target"]) == ("ansible-playbook", "playbooks/restore.yml", "tracker")
+    program, *options = shlex.split(command)
+    said = dict(option.split("=", 1) for option in options if "=" in option)
+    inventories = [option for option in playbooks.inventory if option != "-i"]
+    given = [Path(options[number + 1]).resolve() for number, option in enumerate(options) if option == "-i"]
+    assert given == [*map(Path, inventories)] and "playbooks/restore.yml" in options
+    assert (program, said["target"]) == ("ansible-playbook", "tracker")
     playbooks.restore(**said).ok()
     assert target.stored() == target.served() == "good one"
 

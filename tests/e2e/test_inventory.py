@@ -119,6 +119,28 @@ def test_two_tokens_show_what_can_be_recovered(inventory: Inventory, world: dict
     assert sorted(hosts) == sorted([*targets, *groups["rewind_unsupported"]])
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/inventory.md"])
+@pytest.mark.parametrize("installed", [False, True], ids=["clone", "installed"])
+def test_the_command_that_a_page_shows_works_as_it_stands(
+    inventory: Inventory, world: dict[str, str], tmp_path: Path, page: str, installed: bool
+) -> None:
+    """Given the tokens, then what a new user copies shows the targets: in the clone, and with the collection alone."""
+    lines = [line.strip().removeprefix("$ ") for line in (CLONE / page).read_text(encoding="utf-8").splitlines()]
+    command = next(line for line in lines if line.startswith("ansible-inventory ") and line.endswith("--graph"))
+    enabled = next(line for line in lines if line.startswith("export ANSIBLE_INVENTORY_ENABLED="))
+    mine = {**inventory.playbooks._environment(), **inventory.environment}
+    if installed:
+        mine = {name: value for name, value in mine.items() if not name.startswith("ANSIBLE_")}
+        mine["ANSIBLE_COLLECTIONS_PATH"] = str(CLONE / ".collections")
+        command = f"{enabled}\n{command}"
+    folder = tmp_path if installed else CLONE
+    shown = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=mine, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert shown.returncode == 0 and "--@rewind_targets:" in shown.stdout, shown.stderr
+    assert "--tracker_production" in shown.stdout and "[WARNING]" not in shown.stderr
+
+
 def test_every_id_is_right_and_every_refusal_has_a_reason(inventory: Inventory, world: dict[str, str]) -> None:
     """Given the sandbox's own description of its targets, then the hosts say the same; the others say why not."""
     hosts, _ = inventory.listed()

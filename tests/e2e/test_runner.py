@@ -57,7 +57,7 @@ def _at(world: World) -> dict[str, Any]:
     return {"point_in_time": world.at}
 
 
-# What takes long is run with --check here, and in full below.
+# What takes long, or changes what others work on, is run with --check or without a backup here, and in full below.
 TABLE = {
     "backup": Row({"neon_branch", "postgres_manifest", "run_record"}, lambda _: {"reason": "before migration 42"}),
     "audit": Row({"audit_lines"}, lambda _: {"fail_on": "never"}),
@@ -65,7 +65,7 @@ TABLE = {
     "predeploy": Row({"predeploy_plan"}, lambda _: {"commit": "4f2a9c1", "backup": "never"}),
     "plan": Row({"restore_plan"}, _at),
     "restore": Row({"restore_plan"}, _at, ("--check", "--diff")),
-    "find_restore_point": Row({"find_restore_point_plan"}, lambda _: {"check": "Users are there"}, ("--check",)),
+    "find_restore_point": Row({"find_restore_point_plan", "postgres_bisect"}, lambda _: {"check": "Users are there"}),
     "drill": Row({"drill_plan"}, lambda _: {"mode": "pitr"}, ("--check", "--diff")),
     "promote": Row({"promote_plan"}, lambda world: {"branch": world.backup()}, ("--check", "--diff")),
 }
@@ -175,8 +175,11 @@ def test_a_production_target_without_a_yes_is_refused_and_not_asked_for(world: W
 
 @pytest.mark.long
 def test_what_takes_long_is_run_in_full(world: World) -> None:
-    """Given a restore, then incident, salvage, undo and a drill are jobs too, each with its result."""
+    """Given a backup before a deployment and a restore, then incident, salvage, undo, a drill and the promotion of that
+    backup are jobs too, each with its result."""
     target, run = world.target, world.runner.run
+    deployed = successful(run("predeploy.yml", target=target.name, commit="4f2a9c2"), "predeploy")
+    assert deployed["needed"] and deployed["changed"] and deployed["backup"] in target.branches()
     restored = successful(run("restore.yml", target=target.name, point_in_time=world.at, cutover="repoint"), "restore")
     assert restored["changed"] and target.served() == "before"
     assert successful(run("incident.yml", target=target.name, soak_seconds=3), "incident")
@@ -186,3 +189,5 @@ def test_what_takes_long_is_run_in_full(world: World) -> None:
     assert successful(run("undo.yml", target=target.name, accept_loss="true"), "undo")["outcome"] == "undone"
     assert target.served() == "after"
     assert successful(run("drill.yml", target=target.name, mode="pitr"), "drill")
+    promoted = successful(run("promote.yml", target=target.name, branch=deployed["backup"]), "promote")
+    assert promoted["changed"] and target.primary()["id"] == promoted["branch"]["id"] and target.served() == "after"

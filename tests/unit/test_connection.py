@@ -128,6 +128,8 @@ SECRET = "s3cr3tPassw0rdThatNobodyMaySee"
     [
         ("", "empty"),
         (f"host=h password={SECRET} dbname=d", "not a URI"),
+        (f"jdbc:postgresql://h.neon.tech/d?user=u&password={SECRET}", "it is a JDBC URL"),
+        (f"JDBC:postgresql://u:{SECRET}@h:5432/d", "it is a JDBC URL"),
         (f"mysql://u:{SECRET}@h/d", "mysql"),
         (f"jdbc:postgresql://u:{SECRET}@h/d", "host cannot be told"),
         (f"postgresql://u:{SECRET}@h1,h2/d", "several hosts"),

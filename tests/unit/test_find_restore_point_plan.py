@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.rewind.database.plugins.module_utils._find.text import verdict_lines
 from ansible_collections.rewind.database.plugins.modules import find_restore_point_plan
 from ansible_collections.rewind.database.tests.unit.both_ways import BothWays
 from ansible_collections.rewind.database.tests.unit.plan_world import (
@@ -63,7 +64,7 @@ def test_without_limits_the_whole_window_until_now_is_searched() -> None:
     made = plan(World())
     assert made["problems"] == []
     assert held(made) == [("2025-01-06T15:05:00Z", NOW, "main")]
-    assert made["probes"] == {"halving": 20, "most": 28}
+    assert made["probes"] == {"halving": 20, "most": 26}
     assert (made["whole_window"], made["until_now"], made["window_slides"]) == (True, True, True)
     assert made["check"]["name"] == "Users are there"
     assert any("20 at most" in line for line in made["text"])
@@ -97,6 +98,19 @@ def test_what_makes_no_sense_is_a_problem_that_says_what_to_do(request_: Json, c
     made = plan(World(), **request_)
     assert codes(made) == [code]
     assert problem(made, code)["what_to_do"]
+
+
+def test_the_oldest_minutes_of_a_window_that_slides_are_said_not_to_be_searched() -> None:
+    """Given an instant within them, then it is not called older than the window, and what is left out is named."""
+    begins = plan(World())["window_start"]
+    message = problem(plan(World(), after=begins), "before_window")["message"]
+    assert f"({begins}, and 5 minutes that may leave it during the search)" in message
+    made = plan(World())
+    assert made["after"] > begins
+    found = {"kind": "fails_throughout", "oldest": made["after"], "first_bad": None, "last_good": None, "notes": []}
+    text = " ".join(" ".join(verdict_lines({**found, "probes": [], "count": 0, "seconds": 0.0}, made)).split())
+    assert f"older than the window, which begins at {begins}, can only be in a backup" in text
+    assert "what lies between is left out of a search" in text
 
 
 def test_one_check_is_chosen_by_its_name() -> None:

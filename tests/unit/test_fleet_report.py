@@ -10,13 +10,14 @@ import os
 import random
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.rewind.database.plugins.filter.fleet import batches
-from ansible_collections.rewind.database.plugins.module_utils import _books, _fleet
+from ansible_collections.rewind.database.plugins.module_utils import _books, _fleet, _waiter
 from ansible_collections.rewind.database.plugins.module_utils._errors import Refused
 from ansible_collections.rewind.database.plugins.module_utils._lock import Locks
 from ansible_collections.rewind.database.plugins.module_utils._process import Owner, describe
@@ -97,6 +98,40 @@ def test_waiting_ends_and_without_it_nothing_is_waited_for(tmp_path: Path) -> No
         assert seconds <= time.monotonic() - began < seconds + 5.0
         # One that waited in vain for its own kind has failed; it was not skipped for another run.
         assert caught.value.code == ("queue_timeout" if seconds else "locked_by_run")
+
+
+class Clock:
+    """A clock that each look at the lock moves on; `then` is done at a time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.then: dict[float, Callable[[], object]] = {}
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += max(seconds, 0.001)
+        for at in [at for at in self.then if at <= self.now]:
+            self.then.pop(at)()
+
+
+def test_a_queue_of_many_is_waited_for_as_long_as_it_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given thirty targets before it that take most of the time each, then the last one gets its turn all the same."""
+    clock, locks = Clock(), Locks(tmp_path, describe(os.getpid()))
+    monkeypatch.setattr(_waiter, "CLOCK", clock)
+    runs = [f"20250113T142500Z-fleet-{number:06x}" for number in range(30)]
+
+    def next_one(number: int) -> None:
+        locks.release(runs[number])
+        if number + 1 < len(runs):
+            locks.take(["neon:p"], runs[number + 1], f"t{number + 1}")
+            clock.then[clock.now + 50] = lambda: next_one(number + 1)
+
+    locks.take(["neon:p"], runs[0], "t0")
+    clock.then[50] = lambda: next_one(0)
+    assert take(tmp_path, MINE, seconds=60)["locks"][0]["run"] == MINE
+    assert clock.now >= 30 * 50
 
 
 def lock(**more: Any) -> dict[str, Any]:

@@ -130,7 +130,9 @@ class TestComparison:
         world = World()
         assert offer(compared(world), "repoint")["rows_lost"] is None
         world.losses = {"tables": {"public.a": {"status": "changed", "rows_before": 9, "rows_after": 4}}}
-        assert {item["rows_lost"] for item in compared(world)["comparison"]["strategies"]} == {5}
+        plan = compared(world)
+        assert {(item["rows_lost"], item["rows_exact"]) for item in plan["comparison"]["strategies"]} == {(5, False)}
+        assert "at least 5" in "\n".join(comparison_lines(plan))
 
     def test_a_root_more_is_counted_whole_and_a_child_by_its_changes(self) -> None:
         plan = compared(World())
@@ -191,7 +193,7 @@ class TestReport:
         assert [column["recommended"] for column in part["columns"]] == [False, True, False]
         assert all(len(row["cells"]) == 3 for row in part["rows"]) and len(part["blocks"]) == 3
         assert (shown["trees"], shown["moved"], shown["details"]) == ([], [], [])
-        assert shown["counts"]["rows"][0]["lost"] == "5"
+        assert shown["counts"]["rows"][0]["lost"] == "at least 5"
         assert any(fact["label"] == "Interval at stake" for fact in shown["facts"])
         name = part["before"][0]["children"][0]["name"]
         assert name == {"html": "&lt;dev&gt;", "markdown": "&lt;dev&gt;", "json": "<dev>"}[form]

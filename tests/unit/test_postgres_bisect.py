@@ -130,7 +130,7 @@ def test_each_probe_is_a_branch_at_its_instant_alone_and_annotated(world: World)
     """Given a break, it is found; every branch has a compute, an hour to live, our annotation, and is deleted."""
     found = world.search()["search"]
     assert (found["kind"], found["last_good"]["utc"], found["first_bad"]["utc"]) == ("found", at(399), at(400))
-    assert found["command"] == f'ansible-playbook playbooks/restore.yml -e target=tracker -e point_in_time="{at(399)}"'
+    assert found["command"] == f"ansible-playbook playbooks/restore.yml -e target=tracker -e point_in_time={at(399)}"
     assert found["count"] == len(world.neon.made) == len(found["probes"]) <= 2 + 10 + 6
     assert (world.neon.branches, world.neon.most) == ({}, 1)
     for body, probe in zip(world.neon.made, found["probes"], strict=True):

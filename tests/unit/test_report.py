@@ -149,6 +149,16 @@ class TestCounts:
         assert by_table['public."ObjectiveProgress"']["after"] == "unknown"
         assert counts["total"]["lost"] == "at least 214"
 
+    def test_the_least_that_is_lost_is_called_so_and_never_none(self) -> None:
+        counts = [
+            {"table": "a", "before": 9, "lost": 4, "restored": 0, "after": 5, "exact": False},
+            {"table": "b", "before": 2, "lost": 0, "restored": 0, "after": 2, "exact": True},
+        ]
+        found = shown({"run": "r", "target": "t", "counts": counts})["counts"]
+        assert [row["lost"] for row in found["rows"]] == ["at least 4", "0"]
+        assert [row["restored"] for row in found["rows"]] == ["unknown", "0"]
+        assert (found["total"]["lost"], found["total"]["restored"]) == ("at least 4", "unknown")
+
     def test_a_single_table_has_no_line_of_totals(self) -> None:
         data = {"run": "r", "target": "t", "counts": [{"table": "a", "before": 1, "lost": 0, "restored": 0}]}
         assert shown(data)["counts"]["total"] is None

@@ -102,18 +102,28 @@ class TestHealthyTarget:
             "tables": {
                 'public."User"': {"status": "changed", "rows_before": 12, "rows_after": 10},
                 'public."Quest"': {"status": "extra", "rows_before": None, "rows_after": 7},
+                'public."Trader"': {"status": "changed", "rows_before": 9, "rows_after": 9},
+                "public.hidden": {"status": "unknown", "rows_before": 4, "rows_after": None},
+                "public.same": {"status": "equal", "rows_before": 1, "rows_after": 1, "compared_by": "hash"},
+                "public.uncompared": {"status": "equal", "rows_before": 1, "rows_after": 1, "compared_by": "rows"},
             }
         }
         losses = world.plan()["losses"]
-        assert (losses["rows_lost"], losses["rows_restored"]) == (2, 7)
-        assert losses["tables"][1] == {
-            "table": 'public."User"',
+        assert (losses["rows_lost"], losses["rows_restored"], losses["exact"]) == (3, 8, False)
+        assert losses["tables_changed"] == ['public."Trader"', 'public."User"']
+        tables = {item.pop("table"): item for item in losses["tables"]}
+        assert tables['public."User"'] == {
             "status": "changed",
             "now": 12,
             "at_point": 10,
             "lost": 2,
             "restored": 0,
+            "exact": False,
         }
+        found = {name: (item["lost"], item["restored"], item["exact"]) for name, item in tables.items()}
+        assert found['public."Quest"'] == (0, 7, True) and found['public."Trader"'] == (1, 1, False)
+        assert found["public.hidden"] == (None, None, False)
+        assert found["public.same"] == (0, 0, True) and found["public.uncompared"] == (0, 0, False)
 
 
 class TestPrimary:

@@ -19,9 +19,11 @@ from typing import Literal, TypeAlias
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
-# How far from a hint the first step goes, and by how much each next one is longer.
-_FIRST_STEP = timedelta(seconds=60)
-_GROWTH = 4
+# How far from a hint is looked before the rest is halved. A step that does not reach the boundary is a probe lost, for
+# halving would have taken as many without it: with more steps a wrong hint costs far more than none.
+_STEPS = (timedelta(minutes=10), timedelta(hours=2))
+# As close to the boundary as this, in steps of the precision, halving has looked on a side, or it is looked there once.
+_NEAR = 8
 LEAST_PRECISION = timedelta(microseconds=10)
 
 
@@ -87,7 +89,7 @@ class Wanted:
 
     precision: timedelta = _SECOND
     hints: tuple[datetime, ...] = ()
-    confirmations: int = 2
+    confirmations: int = 1
 
     @property
     def grid(self) -> timedelta:
@@ -108,16 +110,21 @@ def ceiling(at: datetime, grid: timedelta) -> datetime:
 def most_probes(segments: Sequence[Segment], wanted: Wanted) -> dict[str, int]:
     """How many probes it takes at most: to find the boundary between the ends, and all in all.
 
-    Hints that are wrong cost more than that: each hint, and the steps away from it until halving is shorter.
+    Hints that are wrong cost more than that: each hint, and the steps away from one.
     """
     longest = max((item.end - item.start for item in segments), default=timedelta(0))
     cells = math.ceil(longest / wanted.precision)
     halving = max(0, (cells - 1).bit_length())
-    steps = max(0, math.ceil(math.log(max(longest / _FIRST_STEP, 1), _GROWTH))) if wanted.hints else 0
+    steps = len(_STEPS) if wanted.hints else 0
     ends = 2 * len(segments)
     # Each segment that fails at its start is looked into before the one before it is.
-    confirming = 2 + 2 * wanted.confirmations * max(1, len(segments))
+    confirming = 2 + 2 * wanted.confirmations + _looks(wanted) * max(0, len(segments) - 1)
     return {"halving": halving, "most": ends + len(wanted.hints) + steps + halving + confirming}
+
+
+def _looks(wanted: Wanted) -> int:
+    """Into how many gaps of a segment that fails at both ends: it is then seen as closely as beside a boundary."""
+    return 2 * wanted.confirmations + 1 if wanted.confirmations else 0
 
 
 def search(segments: Sequence[Segment], wanted: Wanted) -> Search:
@@ -180,7 +187,7 @@ class _Searching:
         return (yield from self._confirm(low, high, segment, segment))
 
     def _next(self, low: datetime, high: datetime, segment: Segment, asked: bool, known: bool) -> tuple[datetime, str]:
-        """Hints first, then away from a hint in growing steps, then the middle."""
+        """Hints first, then away from a hint in a few steps, then the middle."""
         inside = [hint for hint in map(self._aligned, self.wanted.hints) if low < hint < high]
         if inside:
             return inside[len(inside) // 2], "hint"
@@ -197,12 +204,16 @@ class _Searching:
         below = max((hint for hint in hints if hint <= low), default=None) if known else None
         above = min((hint for hint in hints if hint >= high and hint in self.answers), default=None)
         if below is not None and above is None:
-            at = self._aligned(below + max(_FIRST_STEP, _GROWTH * (low - below)))
-            return at if at < middle else None
+            step = self._step(low - below)
+            return self._aligned(below + step) if step and below + step < middle else None
         if above is not None and below is None:
-            at = self._aligned(above - max(_FIRST_STEP, _GROWTH * (above - high)))
-            return at if at > middle else None
+            step = self._step(above - high)
+            return self._aligned(above - step) if step and above - step > middle else None
         return None
+
+    def _step(self, gone: timedelta) -> timedelta | None:
+        """The next distance from a hint, when it is known as far as `gone`; None where halving is shorter."""
+        return next((step for step in _STEPS if step > max(gone, self.wanted.precision)), None)
 
     def _aligned(self, at: datetime) -> datetime:
         return floor(at, self.wanted.grid)
@@ -220,7 +231,7 @@ class _Searching:
 
     def _look_into(self, segment: Segment) -> Generator[Ask, Reply, Verdict | None]:
         """A segment that fails at both ends: whether it passed in between."""
-        for _number in range(2 * self.wanted.confirmations):
+        for _number in range(_looks(self.wanted)):
             failed = [at for at, answer in self.answers.items() if answer is False and segment.holds(at)]
             gap = self._widest([segment], min(failed), segment.end)
             if gap is None:
@@ -235,7 +246,9 @@ class _Searching:
             (self._aligned(low - self.wanted.precision), below, True),
             (high + self.wanted.precision, above, False),
         ):
-            if segment.holds(at) and (yield from self._ask(at, segment, "neighbour")) is (not expected):
+            if not segment.holds(at) or self._near(low if expected else high, expected):
+                continue
+            if (yield from self._ask(at, segment, "neighbour")) is (not expected):
                 return self._flapping()
         known = self.answers.items()
         bottom = max((at for at, answer in known if not isinstance(answer, bool) and at < low), default=below.start)
@@ -252,6 +265,14 @@ class _Searching:
                 if (yield from self._ask(gap, segment, "gap")) is (not expected):
                     return self._flapping()
         return Verdict("found", low, high, precise=high - low <= self.wanted.precision, unseen=self._unseen(bottom))
+
+    def _near(self, edge: datetime, passed: bool) -> bool:
+        """Whether it was asked already shortly before the last good instant, or shortly after the first bad."""
+        far = _NEAR * self.wanted.precision
+        return any(
+            answer is passed and timedelta(0) < (edge - at if passed else at - edge) <= far
+            for at, answer in self.answers.items()
+        )
 
     def _widest(self, parts: Sequence[Segment], first: datetime, last: datetime) -> datetime | None:
         """The middle of the widest gap between two known instants of these segments; None where there is none."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from .._commands import command
 from .._coolify.client import client_for as coolify_for
 from .._coolify.environment import row_value
 from .._errors import RewindError
@@ -224,10 +225,7 @@ class Look:
             "command": None,
         }
         if verdict.kind == "found" and good is not None:
-            found["command"] = (
-                f"ansible-playbook playbooks/restore.yml -e target={self._plan['target']}"
-                f' -e point_in_time="{rfc3339(good)}"'
-            )
+            found["command"] = command("restore", target=self._plan["target"], point_in_time=rfc3339(good))
         return {**found, "text": verdict_lines(found, self._plan)}
 
     def _notes(self, verdict: Verdict) -> list[str]:

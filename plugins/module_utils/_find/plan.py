@@ -132,14 +132,14 @@ def _wanted(given: Mapping[str, Any], request: Request, findings: Findings) -> W
         )
         precision = timedelta(seconds=1)
     tries = given.get("confirmations")
-    confirmations = 2 if tries in (None, "") else int(tries)
+    confirmations = Wanted.confirmations if tries in (None, "") else int(tries)
     if not 0 <= confirmations <= _MOST_CONFIRMATIONS:
         findings.problem(
             "confirmations_invalid",
             f"{confirmations} is no number of gaps to look into.",
             f"Name one from 0 to {_MOST_CONFIRMATIONS}.",
         )
-        confirmations = 2
+        confirmations = Wanted.confirmations
     said_hints = [part for text in given.get("hints") or () for part in _halves(str(text))]
     hints = [at for text in said_hints if (at := _instant("hint", text, request, findings)) is not None]
     return Wanted(precision, tuple(sorted(set(hints))), confirmations)
@@ -179,11 +179,16 @@ def _limits(
     end = before or request.now
     start = after or first
     if start < first:
+        begins = window_start_after(request, facts, 0)
+        slides = (
+            ""
+            if begins is None or begins == first
+            else (f" ({rfc3339(begins)}, and {_MARGIN_SECONDS / 60:g} minutes that may leave it during the search)")
+        )
         findings.problem(
             "before_window",
-            f"{rfc3339(start)} lies before {rfc3339(first)}, where the history window begins"
-            f" (with {_MARGIN_SECONDS / 60:g} minutes for the search).",
-            "Leave after= out, or name a later instant. What is older can only be in a backup.",
+            f"{rfc3339(start)} lies before {rfc3339(first)}, from where on the history window can be searched{slides}.",
+            "Leave after= out, or name a later instant. What is older than the window can only be in a backup.",
         )
         return None
     if start >= end:

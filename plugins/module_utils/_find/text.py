@@ -83,7 +83,7 @@ def _first(found: Json, plan: Json) -> str:
         when = "now" if plan["until_now"] else f"at {plan['before']}"
         return f'"{name}" passes {when}: nothing is broken that it could tell. There is nothing to search.'
     if kind == "fails_throughout":
-        older = "only a backup may be older" if plan["whole_window"] else "search from earlier on with -e after=..."
+        older = _older(plan) if plan["whole_window"] else "search from earlier on with -e after=..."
         return (
             f'"{name}" failed at every instant that was looked at. The oldest is {found["oldest"]}. If it ever passed,'
             f" that was before: {older}."
@@ -97,6 +97,17 @@ def _first(found: Json, plan: Json) -> str:
     if found["first_bad"]:
         known.append(f" It failed at {found['first_bad']['utc']}.")
     return f'"{name}" could not be run at {found["unknown_at"]}: {reason}.{"".join(known)} No restore point is named.'
+
+
+def _older(plan: Json) -> str:
+    """What there may be before the whole window: its oldest minutes leave it while it is searched."""
+    begins = plan.get("window_start")
+    if not (begins and plan["window_slides"]):
+        return "only a backup may be older"
+    return (
+        f"what is older than the window, which begins at {begins}, can only be in a backup, and what lies between"
+        + (" is left out of a search, because it leaves the window meanwhile")
+    )
 
 
 def _table(probes: Sequence[Json]) -> list[str]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from .._errors import InvalidInput
-from .._postgres.comparison import compare
+from .._postgres.comparison import compare, rows_gone
 from .._time import duration, parse_instant, rfc3339
 
 # The steps of a repoint after which the application could no longer write to what was replaced: the first that is there
@@ -64,9 +64,8 @@ class Restored:
             {
                 "table": table,
                 "before": item["rows_before"],
-                "lost": max(0, -item["difference"]),
-                "restored": max(0, item["difference"]),
                 "after": item["rows_after"],
+                **rows_gone(item),
             }
             for table, item in self.losses.items()
             if item["status"] != "equal"

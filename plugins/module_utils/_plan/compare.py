@@ -58,6 +58,7 @@ def _strategy(
         "interval_lost_seconds": offer["interval_lost_seconds"],
         "rows_lost": losses["rows_lost"],
         "rows_restored": losses["rows_restored"],
+        "rows_exact": losses["exact"],
         **{key: offer[key] for key in ("tree_before", "tree_after", "undeletable_afterwards", "children_moved")},
         **{key: offer[key] for key in ("slots", "passwords_that_change")},
         "keeps": _keeps(case, strategy, roots=offer["slots"]["roots"]["adds"]),

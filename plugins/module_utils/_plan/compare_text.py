@@ -12,7 +12,7 @@ from typing import Any
 
 from .._time import duration
 from .audit_parts import size_text
-from .text import field, heading, listed, losses_lines, problem_lines, tree_lines, wrapped
+from .text import field, heading, listed, losses_lines, number_text, problem_lines, tree_lines, wrapped
 
 _LABEL = 13
 _COLUMN = 19
@@ -87,7 +87,7 @@ def lost_text(offer: Mapping[str, Any]) -> str:
     """The interval and the rows that are lost."""
     seconds, rows = offer["interval_lost_seconds"], offer["rows_lost"]
     interval = "unknown time" if seconds is None else duration(seconds)
-    return f"{interval}, {'unknown' if rows is None else rows} rows"
+    return f"{interval}, {'unknown' if rows is None else number_text(rows, offer['rows_exact'])} rows"
 
 
 def slots_text(offer: Mapping[str, Any], kind: str) -> str:

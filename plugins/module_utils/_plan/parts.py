@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._postgres.comparison import rows_gone
 from .._predicted import predicted
 from .._time import rfc3339
 from .instants import text_or_none
@@ -60,28 +61,30 @@ def application_part(facts: Facts) -> dict[str, Any]:
 
 
 def losses_part(comparison: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What is about to be lost, table by table: `before` is the primary now, `after` the restore point."""
+    """What is about to be lost, table by table: `before` is the primary now, `after` the restore point.
+
+    Unless it is `exact`, a number is the least that it can be.
+    """
     if comparison is None:
-        return {"known": False, "tables": [], "rows_lost": None, "rows_restored": None}
-    tables = []
-    for name, item in sorted((comparison.get("tables") or {}).items()):
-        now, then = item.get("rows_before"), item.get("rows_after")
-        difference = (now or 0) - (then or 0)
-        tables.append(
-            {
-                "table": name,
-                "status": item.get("status"),
-                "now": now,
-                "at_point": then,
-                "lost": max(difference, 0),
-                "restored": max(-difference, 0),
-            }
-        )
+        unknown = {"exact": False, "rows_lost": None, "rows_restored": None}
+        return {"known": False, **unknown, "tables": [], "tables_changed": []}
+    tables = [
+        {
+            "table": name,
+            "status": item.get("status"),
+            "now": item.get("rows_before"),
+            "at_point": item.get("rows_after"),
+            **rows_gone(item),
+        }
+        for name, item in sorted((comparison.get("tables") or {}).items())
+    ]
     return {
         "known": True,
+        "exact": all(item["exact"] for item in tables),
+        "rows_lost": sum(item["lost"] or 0 for item in tables),
+        "rows_restored": sum(item["restored"] or 0 for item in tables),
         "tables": tables,
-        "rows_lost": sum(item["lost"] for item in tables),
-        "rows_restored": sum(item["restored"] for item in tables),
+        "tables_changed": [item["table"] for item in tables if item["status"] == "changed"],
     }
 
 

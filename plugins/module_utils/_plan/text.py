@@ -9,9 +9,16 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .._commands import as_run
+
 # What remains of 80 columns beside the indentation and the quotes that Ansible gives a list of messages.
 WIDTH = 72
 _LABEL = 15
+_LEAST = (
+    "these are the least, by the number of rows per table: rows that were changed, or that came where others went, do "
+    "not show in it."
+)
+_BY_ROWS = "Without hashes, a table with as many rows as then may have changed too."
 
 
 def lines(plan: Mapping[str, Any]) -> list[str]:
@@ -48,7 +55,7 @@ def confirmation(plan: Mapping[str, Any]) -> list[str]:
 def wrapped(text: str, hang: str = "", indent: str = "") -> list[str]:
     """Lines that fit. A name that is longer than a line is broken, but only then: hosts are there to be copied."""
     # Names are free text: an escape sequence or a line end in one must not draw lines of its own.
-    plain = "".join(character if character.isprintable() else " " for character in text)
+    plain = "".join(character if character.isprintable() else " " for character in as_run(text))
     return textwrap.wrap(
         plain, WIDTH, initial_indent=indent, subsequent_indent=hang, break_on_hyphens=False, drop_whitespace=True
     ) or [""]
@@ -114,15 +121,33 @@ def losses_lines(plan: Mapping[str, Any]) -> list[str]:
     if not losses["known"]:
         shown += field("rows lost", "unknown: the data at the restore point could not be read beforehand")
         return shown + _salvage(plan)
-    shown += field("rows lost", f"{losses['rows_lost']} (and {losses['rows_restored']} come back)")
+    lost, back = (number_text(losses[key], losses["exact"]) for key in ("rows_lost", "rows_restored"))
+    shown += field("rows lost", f"{lost} (and {back} come back)")
+    if not losses["exact"]:
+        shown += field("  note", f"{_LEAST} {_BY_ROWS if _only_counted(losses) else ''}".rstrip())
     shown += _salvage(plan)
     for table in losses["tables"]:
         if table["status"] != "equal":
-            now, then = _count(table["now"]), _count(table["at_point"])
-            shown += wrapped(
-                f"{'':<{_LABEL}}{table['table']}: {now} rows now, {then} then ({table['status']})", " " * 17
-            )
+            shown += wrapped(f"{'':<{_LABEL}}{_table_text(table)}", " " * 17)
     return shown
+
+
+def number_text(number: int | None, exact: bool) -> str:
+    """A number of rows; where it is the least that it can be, that is said, and none is never claimed."""
+    if exact:
+        return str(number)
+    return f"at least {number}" if number else "an unknown number"
+
+
+def _table_text(table: Mapping[str, Any]) -> str:
+    text = f"{table['table']}: {_count(table['now'])} rows now, {_count(table['at_point'])} then ({table['status']}"
+    if table["status"] == "changed":
+        text += f"; lost: {number_text(table['lost'], table['exact'])}"
+    return f"{text})"
+
+
+def _only_counted(losses: Mapping[str, Any]) -> bool:
+    return any(table["status"] == "equal" and not table["exact"] for table in losses["tables"])
 
 
 def _salvage(plan: Mapping[str, Any]) -> list[str]:

@@ -62,6 +62,29 @@ def compare(before: Manifest, after: Manifest) -> dict[str, Any]:
     return {**result, "summary": _summary(result)}
 
 
+def rows_gone(item: Mapping[str, Any]) -> dict[str, Any]:
+    """How many rows of one table are there in `before` only, and how many in `after` only, as far as that is known.
+
+    Numbers of rows and hashes tell no more than the least: where 100 rows came and 100 others went, or 1000 were
+    changed, the table has as many rows as it had. A row that was changed counts on both sides.
+
+    :param item: a table of `compare`.
+    :returns: `lost` and `restored`, the least that each can be (null where one side could not be read), and whether
+        they are `exact`.
+    """
+    status = item.get("status")
+    if status == "unknown":
+        return {"lost": None, "restored": None, "exact": False}
+    difference = (item.get("rows_before") or 0) - (item.get("rows_after") or 0)
+    # As many rows with other content: at least one of them is not what it was.
+    other = int(status == "changed" and difference == 0)
+    return {
+        "lost": max(difference, other),
+        "restored": max(-difference, other),
+        "exact": status in ("missing", "extra") or (status == "equal" and item.get("compared_by") == "hash"),
+    }
+
+
 def _names(key: str, before: Manifest, after: Manifest) -> list[str]:
     return sorted({*before.get(key, {}), *after.get(key, {})})
 
