@@ -132,6 +132,7 @@ class Playbooks:
         folder: Path = CLONE,
         environment: Mapping[str, str] | None = None,
         inventory: Iterable[str] | None = None,
+        timeout: float = TIMEOUT,
         **variables: Any,
     ) -> Played:
         """One ``ansible-playbook`` with `variables` as ``-e``, as a person would type them, started in `folder`."""
@@ -146,7 +147,7 @@ class Playbooks:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=TIMEOUT,
+            timeout=timeout,
             check=False,
         )
         spent = time.monotonic() - began
