@@ -269,6 +269,14 @@ class TestFromARowThatAPersonMoved:
         found = plan(world, branch="hotfix", resolved=resolved)
         assert found["old"]["branch_id"] == MAIN and steps(found) == ["rename_new"]
 
+    def test_another_target_of_the_project_whose_branch_is_known_changes_nothing(self) -> None:
+        """Given a staging target on a branch of its own, then the default is nobody's but the old primary."""
+        world = moved_by_hand().add(branch("br-staging-d1", "staging", parent_id=MAIN, compute="ep-staging-d1"))
+        world.consumers = [{"uuid": "another", "host": "ep-staging-d1.eu.neon.tech"}]
+        given = options(world, branch="hotfix")
+        given["other_targets"] = [{"target": "mill", "project": world.project["id"], "application": "another"}]
+        assert call_module("promote_plan", given)["plan"]["old"]["branch_id"] == MAIN
+
     @pytest.mark.parametrize("why", ["itself", "in use", "a backup", "shared", "recorded"])
     def test_it_is_not_taken_where_it_may_be_something_else(self, why: str) -> None:
         """Given a default that others use or that is no old primary, then its name is left, and that is said."""

@@ -128,20 +128,24 @@ def _present(facts: Facts, primary: Primary, cutover: Cutover | None, findings: 
 def _presumably_left(facts: Facts, node: Node, findings: Findings) -> str | None:
     """The default branch, where a person has moved the row: no record says what the application was on before.
 
-    Not one that somebody still uses, nor a backup; and not in a project that other targets share, whose primary it may
-    be.
+    Not one that somebody still uses, nor a backup; and not where another target of the project is on a branch that
+    cannot be seen from here, for that may be it.
     """
     default = next((item for item in facts.tree.nodes.values() if item.default), None)
     if default is None or default.id == node.id or default.id in in_use(facts) or _is_backup(facts, default.id):
         return None
-    shared = [item for item in facts.other_targets if item.get("project") in (None, "", facts.project.get("id"))]
-    if any(item.get("application") != facts.application.get("uuid") for item in shared):
+    seen = {str(item.get("uuid")) for item in facts.consumers} | {str(facts.application.get("uuid"))}
+    if any(_shares(facts, item) and str(item.get("application")) not in seen for item in facts.other_targets):
         return None
     findings.warn(
         f"No restore is recorded that led the application to {node.name}: the default branch {default.name} is taken "
         "for the old primary."
     )
     return default.id
+
+
+def _shares(facts: Facts, other: Mapping[str, Any]) -> bool:
+    return other.get("project") in (None, "", facts.project.get("id"))
 
 
 def _is_backup(facts: Facts, branch_id: str) -> bool:
