@@ -23,6 +23,7 @@ from ansible_collections.rewind.database.tests.unit.plan_world import (
     codes,
     cutover,
     endpoint,
+    env_row,
     problem,
 )
 from ansible_collections.rewind.database.tests.unit.tools import call_module
@@ -268,6 +269,14 @@ class TestFromARowThatAPersonMoved:
         resolved = plan(moved_by_hand(), branch="hotfix")["resolved"]
         found = plan(world, branch="hotfix", resolved=resolved)
         assert found["old"]["branch_id"] == MAIN and steps(found) == ["rename_new"]
+
+    def test_the_row_of_its_previews_that_stayed_behind_changes_nothing(self) -> None:
+        """Given a preview row that still leads to the default, then that is no use of it."""
+        world = moved_by_hand()
+        row = env_row("DATABASE_URL", MAIN_HOST, is_preview=True)
+        world.application["environment"].append(row)
+        world.consumers = [{"uuid": world.application["uuid"], "host": MAIN_HOST, "is_preview": True}]
+        assert plan(world, branch="hotfix")["old"]["branch_id"] == MAIN
 
     def test_another_target_of_the_project_whose_branch_is_known_changes_nothing(self) -> None:
         """Given a staging target on a branch of its own, then the default is nobody's but the old primary."""

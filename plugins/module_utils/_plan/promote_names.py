@@ -16,7 +16,7 @@ from typing import Any
 
 from .._predicted import predicted
 from .lineage import Node, Tree
-from .primary import Primary, in_use
+from .primary import Primary, locate
 from .request import Cutover, Facts, Findings
 
 KINDS = {"a": "production", "b": "main-restored"}
@@ -132,7 +132,7 @@ def _presumably_left(facts: Facts, node: Node, findings: Findings) -> str | None
     cannot be seen from here, for that may be it.
     """
     default = next((item for item in facts.tree.nodes.values() if item.default), None)
-    if default is None or default.id == node.id or default.id in in_use(facts) or _is_backup(facts, default.id):
+    if default is None or default.id == node.id or default.id in _used(facts) or _is_backup(facts, default.id):
         return None
     seen = {str(item.get("uuid")) for item in facts.consumers} | {str(facts.application.get("uuid"))}
     if any(_shares(facts, item) and str(item.get("application")) not in seen for item in facts.other_targets):
@@ -142,6 +142,14 @@ def _presumably_left(facts: Facts, node: Node, findings: Findings) -> str | None
         "for the old primary."
     )
     return default.id
+
+
+def _used(facts: Facts) -> set[str]:
+    """What is used by others or by this application; the rows of its previews stay behind when a person moves one."""
+    own = str(facts.application.get("uuid"))
+    others = [item for item in facts.consumers if not (item.get("is_preview") and str(item.get("uuid")) == own)]
+    connections = [row.get("connection") or {} for row in facts.rows if not row.get("is_preview")] + others
+    return {address.branch_id for item in connections if (address := locate(facts, item)) is not None}
 
 
 def _shares(facts: Facts, other: Mapping[str, Any]) -> bool:
