@@ -157,20 +157,22 @@ def rows_recorded(
 
 
 def rehearsed(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What came of logging in with each row's rebuilt string, as `restore_plan` takes it.
+    """What came of making each row's string again, or of logging in with it, as `restore_plan` and `undo_plan` take it.
 
-    :param results: of a loop of postgres_check over the rows. One that was skipped was not tried.
+    :param results: of a loop of neon_connection_info or postgres_check over the rows. One that was skipped was not
+        tried.
     """
     found = []
     for result in results:
         row = result.get("item") or {}
         wrong = "; ".join(str(check.get("message")) for check in result.get("failed_checks") or ())
+        good = result["passed"] is True if "passed" in result else bool(result.get("connection"))
         found.append(
             {
                 "key": row.get("key"),
                 "is_preview": bool(row.get("is_preview")),
-                "ok": None if result.get("skipped") else result.get("passed") is True,
-                "message": wrong or ("" if result.get("passed") else str(result.get("msg") or "")),
+                "ok": None if result.get("skipped") else good,
+                "message": wrong or ("" if good else str(result.get("msg") or "")),
             }
         )
     return found

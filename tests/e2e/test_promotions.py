@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.rewind.database.plugins.module_utils._journal import Journal
 
 from tests.support.playbooks import Playbooks, Played
+from tests.support.sandbox import wait_for
 from tests.support.targets import Target, Targets, differences, text_of, without_probes
 
 pytestmark = pytest.mark.long
@@ -224,6 +225,33 @@ def test_what_a_restore_has_cut_over_to_is_promoted_without_another_cutover(
     assert without_probes(targets.writes(since)) == []
 
 
+def test_a_branch_that_a_person_has_pointed_the_row_to_is_promoted_and_the_default_is_its_old_primary(
+    playbooks: Playbooks, targets: Targets
+) -> None:
+    """Given no restore on record, then the default branch is kept like any old primary; undo brings its flags back."""
+    target = targets.make("lathe")
+    old = target.primary()
+    target.change_branch(old["id"], protected=True)
+    target.say("good")
+    branch = target.make_branch("hotfix", compute=True)
+    target.point_to(target.uri(branch["id"]))
+    assert target.coolify.post("/deploy", params={"uuid": target.application}).is_success
+    wait_for(lambda: target.environ().get(target.key) == target.string(), seconds=120, what="the new container")
+    promote(playbooks, target="lathe", branch="hotfix", first_backup=False).ok()
+    branches = target.branches()
+    kept, new = branches[f"rollback-{today()}"], branches[f"production-{today()}"]
+    assert (kept["id"], kept["default"], kept["protected"]) == (old["id"], False, False)
+    assert (new["id"], new["default"], new["protected"]) == (branch["id"], True, True)
+    replaced = next(item for item in catalogue(playbooks, target) if item["event"] == "replaced")
+    assert replaced["branch_id"] == old["id"] and replaced["keep_until"]
+    where_it_points(target)
+    taken_back = playbooks.play("playbooks/undo.yml", target="lathe").ok()
+    assert "branches afterwards:" in taken_back.text
+    main = target.branches()["main"]
+    assert (main["id"], main["default"], main["protected"]) == (old["id"], True, True)
+    assert target.branches()["hotfix"]["id"] == branch["id"] == target.primary()["id"]
+
+
 @pytest.fixture(scope="module")
 def independent(playbooks: Playbooks, targets: Targets) -> tuple[Target, dict[str, Any], Played]:
     """Lived once: option B from a backup of a root, and the same command again."""
@@ -311,6 +339,27 @@ def test_an_undo_of_option_b_brings_the_old_root_and_its_name_back(playbooks: Pl
     assert (main["name"], main["default"], main["protected"]) == ("main", True, True)
     assert target.string() == string and target.served() == target.stored() == "spoilt"
     assert name in target.branches() and target.branches()[name]["parent_id"]
+    where_it_points(target)
+
+
+@pytest.mark.long
+def test_option_b_twice_on_one_day_from_a_root_that_itself_came_from_a_snapshot(
+    playbooks: Playbooks, targets: Targets
+) -> None:
+    """Given an independent root of this day, then another of its backup has the next number."""
+    target = targets.make("smelter")
+    target.say("good")
+    first = back_up(playbooks, target)
+    promote(playbooks, target="smelter", branch=first, option="b", first_backup=False).ok()
+    root = target.primary()
+    target.say("better")
+    second = back_up(playbooks, target)
+    target.say("spoilt")
+    promote(playbooks, target="smelter", branch=second, option="b", first_backup=False).ok()
+    new, branches = target.primary(), target.branches()
+    assert new["name"] == f"main-restored-{today()}-2" and new["default"] and "parent_id" not in new
+    assert branches[f"rollback-{today()}-2"]["id"] == root["id"] and new["id"] != root["id"]
+    assert target.served() == target.stored() == "better"
     where_it_points(target)
 
 

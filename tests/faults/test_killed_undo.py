@@ -8,7 +8,19 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.conftest import Tell
-from tests.faults.killing import CHANGE_BRANCH, DELETE_BRANCH, DEPLOY, DISABLE, ENV, RESTORE_IN_PLACE, Point, nth
+from tests.faults.killing import (
+    CHANGE_BRANCH,
+    DELETE_BRANCH,
+    DEPLOY,
+    DISABLE,
+    ENV,
+    FINALIZE,
+    MAKE_SNAPSHOT,
+    RESTORE_IN_PLACE,
+    RESTORE_SNAPSHOT,
+    Point,
+    nth,
+)
 
 
 def always(*points: tuple[str, Point]) -> list[object]:
@@ -66,6 +78,13 @@ BEFORE_UNDO = [
         ("in_place", Point("restore", fault=RESTORE_IN_PLACE("hang"))),
         ("in_place", Point("restore", "done")),
         ("in_place", Point("prove")),
+        ("snapshot", Point("make_snapshot", fault=MAKE_SNAPSHOT("hang_after"))),
+        ("snapshot", Point("make_branch", fault=RESTORE_SNAPSHOT("hang_after"))),
+        ("snapshot", Point("remove_preview_compute", "done")),
+        ("snapshot", Point("finalize", fault=FINALIZE("hang"))),
+        ("snapshot", Point("finalize", fault=FINALIZE("hang_after"))),
+        ("snapshot", Point("finalize", "done")),
+        ("snapshot", Point("prove")),
     ),
 ]
 

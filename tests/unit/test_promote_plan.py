@@ -16,12 +16,14 @@ from ansible_collections.rewind.database.plugins.module_utils._plan.request impo
 from ansible_collections.rewind.database.tests.unit.both_ways import BothWays
 from ansible_collections.rewind.database.tests.unit.plan_world import (
     MAIN,
+    MAIN_HOST,
     NOW,
     World,
     branch,
     codes,
     cutover,
     endpoint,
+    env_row,
     problem,
 )
 from ansible_collections.rewind.database.tests.unit.tools import call_module
@@ -240,6 +242,68 @@ class TestFromARestore:
         world = with_backup()
         world.unfinished = [{"id": "20250113T140000Z-restore-0a1b2c", "verb": "restore", "status": "running"}]
         assert "unfinished_run" in codes(plan(world, branch=NAME))
+
+
+def moved_by_hand(**main: Any) -> World:
+    """A person has pointed the row to a branch of `main`; nothing is recorded of that."""
+    world = World().add(branch("br-hotfix-c1", "hotfix", parent_id=MAIN, compute="ep-hotfix-c1"))
+    world.branches[0].update(main)
+    return world.point_row_to("ep-hotfix-c1")
+
+
+class TestFromARowThatAPersonMoved:
+    def test_the_default_branch_is_taken_for_the_old_primary_and_that_is_said(self) -> None:
+        """Given no cutover on record, then the default is renamed and kept for its days, and its limits are copied."""
+        found = plan(moved_by_hand(protected=True), branch="hotfix")
+        assert found["problems"] == [] and found["cutover"] is None and found["protected"]
+        assert found["old"]["branch_id"] == found["resolved"]["old_id"] == MAIN and found["default"] is None
+        assert found["names"]["old"] == "rollback-20250113"
+        assert steps(found) == ["rename_old", "rename_new", "make_default", "protect_new", "unprotect_old"]
+        assert [item["autoscaling_limit_max_cu"] for item in found["computes"]] == [2]
+        assert any("the default branch main is taken for the old primary" in text for text in found["warnings"])
+
+    def test_a_run_that_is_gone_on_with_keeps_it(self) -> None:
+        """Given a kill after the label had moved, then what was resolved stands."""
+        world = moved_by_hand(default=False, name="rollback-20250113")
+        world.branches[1]["default"] = True
+        resolved = plan(moved_by_hand(), branch="hotfix")["resolved"]
+        found = plan(world, branch="hotfix", resolved=resolved)
+        assert found["old"]["branch_id"] == MAIN and steps(found) == ["rename_new"]
+
+    def test_the_row_of_its_previews_that_stayed_behind_changes_nothing(self) -> None:
+        """Given a preview row that still leads to the default, then that is no use of it."""
+        world = moved_by_hand()
+        row = env_row("DATABASE_URL", MAIN_HOST, is_preview=True)
+        world.application["environment"].append(row)
+        world.consumers = [{"uuid": world.application["uuid"], "host": MAIN_HOST, "is_preview": True}]
+        assert plan(world, branch="hotfix")["old"]["branch_id"] == MAIN
+
+    def test_another_target_of_the_project_whose_branch_is_known_changes_nothing(self) -> None:
+        """Given a staging target on a branch of its own, then the default is nobody's but the old primary."""
+        world = moved_by_hand().add(branch("br-staging-d1", "staging", parent_id=MAIN, compute="ep-staging-d1"))
+        world.consumers = [{"uuid": "another", "host": "ep-staging-d1.eu.neon.tech"}]
+        given = options(world, branch="hotfix")
+        given["other_targets"] = [{"target": "mill", "project": world.project["id"], "application": "another"}]
+        assert call_module("promote_plan", given)["plan"]["old"]["branch_id"] == MAIN
+
+    @pytest.mark.parametrize("why", ["itself", "in use", "a backup", "shared", "recorded"])
+    def test_it_is_not_taken_where_it_may_be_something_else(self, why: str) -> None:
+        """Given a default that others use or that is no old primary, then its name is left, and that is said."""
+        world = moved_by_hand()
+        if why == "itself":
+            world.branches[0]["default"], world.branches[1]["default"] = False, True
+        elif why == "in use":
+            world.consumers = [{"host": MAIN_HOST}]
+        elif why == "a backup":
+            world.branches[0]["annotations"] = OURS
+        elif why == "recorded":
+            world.records = [{"event": "promoted", "branch_id": "br-hotfix-c1", "option": "a", "name": "hotfix"}]
+        given = options(world, branch="hotfix")
+        if why == "shared":
+            given["other_targets"] = [{"target": "mill", "project": world.project["id"], "application": "another"}]
+        found = call_module("promote_plan", given)["plan"]
+        assert found["old"] is None and "rename_old" not in steps(found)
+        assert any(text.startswith("Nothing says which branch was the primary") for text in found["warnings"])
 
 
 class TestOptionB:

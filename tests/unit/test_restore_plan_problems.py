@@ -433,3 +433,17 @@ def test_no_secret_can_be_in_a_plan_because_only_public_parts_are_taken() -> Non
     world.records.append(cutover("2025-01-13T12:00:00Z", "repoint", "x", MAIN, note=password))
     for strategy in ("repoint", "in_place"):
         assert password not in str(world.plan(cutover=strategy))
+
+
+def test_given_one_slot_left_then_a_restore_in_place_that_no_undo_could_take_back_is_refused() -> None:
+    """Its way back keeps what it has brought as one branch more; a repoint takes the last slot and needs none."""
+    world = World().add(branch("br-1", "old-experiment", parent_id=MAIN))
+    world.project["limits"] = {"branches": 3}
+    asked = world.plan(cutover="in_place")
+    assert codes(asked) == ["no_undo_slot"]
+    assert "2 of 3 branches" in problem(asked, "no_undo_slot")["message"]
+    chosen = world.plan()
+    assert chosen["problems"] == [] and chosen["strategy"]["chosen"] == "repoint"
+    assert "an undo of it needs one more" in chosen["strategy"]["why"]
+    world.project["limits"] = {"branches": 4}
+    assert world.plan()["strategy"]["chosen"] == "in_place"

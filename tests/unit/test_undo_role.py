@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.rewind.database.tests.unit.plan_world import MAIN, World
+from ansible_collections.rewind.database.tests.unit.plan_world import World
 from ansible_collections.rewind.database.tests.unit.stubbed_roles import Story, StubbedRoles, failure
-from ansible_collections.rewind.database.tests.unit.test_cutover_role import APP, PROJECT, step
+from ansible_collections.rewind.database.tests.unit.test_cutover_role import APP, MAIN, PROJECT, run, step
 
 Json = dict[str, Any]
 RESTORE, DRILL, UNDO = (f"20250113T150000Z-{verb}-0a1b2c" for verb in ("restore", "drill", "undo"))
@@ -53,6 +53,8 @@ def half_done(**inputs: Any) -> Story:
             "run_journal unfinished": {"unfinished": []},
             "run_lock take": {"run": UNDO, "locks": [{"name": "drill:staging"}]},
             "neon_branch_info": {"branches": branches},
+            "neon_project_info": {"project": {"limits": {}}},
+            "undo_plan": {"plan": {"problems": []}, "text": ["the plan"]},
             "neon_branch_restore": failure("api_error", "Neon refused it."),
         },
     )
@@ -68,3 +70,44 @@ def test_an_undo_that_ends_stuck_keeps_the_targets_locks_and_gives_the_drills_ba
     (released,) = told["a drill"].called("run_lock", action="release")
     assert (released["names"], released["run"]) == (["drill:staging"], UNDO)
     assert told["a restore"].called("run_lock", action="release") == []
+
+
+def repointed(**answers: Any) -> Story:
+    """A repoint that is to be taken back, with the compute of its old primary deleted, and its deployments."""
+    steps = {
+        "env": step(ids={"application": APP}, undo={"variables": [{"key": "DATABASE_URL", "is_preview": False}]}),
+        "deploy": step(),
+        "disable_ep-a1": step(),
+        "env_other_DATABASE_URL": step(ids={"application": "other"}, undo={"variables": []}),
+        "deploy_other": step(ids={"application": "other"}),
+    }
+    there = {"id": MAIN, "endpoints": [{"id": "ep-a2", "type": "read_write"}]}
+    known = {
+        "run_journal read": {"run": {"status": "running", "steps": steps}},
+        "neon_branch_info": {"branches": [there]},
+    }
+    return Story(run("repoint", steps, cutover_accept_loss=True, cutover_undo_fails=False), {**known, **answers})
+
+
+def test_nothing_is_deployed_again_whose_row_could_not_be_put_back(roles: StubbedRoles) -> None:
+    """Given a row that Coolify refuses, then its application is not deployed on the restored data once more."""
+    stories = {"refused": repointed(coolify_application_env=failure("forbidden")), "put back": repointed()}
+    told = roles.tell("cutover", "undo", stories)
+    deployed = {
+        name: [item["application"] for item in story.called("coolify_deployment")] for name, story in told.items()
+    }
+    assert deployed == {"refused": [], "put back": [APP, "other"]}
+    assert "put the old connection string back: it went wrong" in told["refused"].message
+    # The compute that is gone has another in its place, and need not be enabled.
+    assert [story.called("neon_endpoint") for story in told.values()] == [[], []]
+
+
+def test_an_undo_that_cannot_end_is_refused_before_anything_is_moved(roles: StubbedRoles) -> None:
+    """Given a plan with a problem, then the undo says all of it and what to do, and writes nothing."""
+    story = half_done()
+    problem = {"code": "no_room", "message": "There is no room.", "what_to_do": "Delete something."}
+    story.answers["undo_plan"] = {"plan": {"problems": [problem]}, "text": ["the plan"]}  # type: ignore[index]
+    (told,) = roles.tell("undo", "main", {"no room": story}).values()
+    assert "Nothing was changed. There is no room. Delete something." in told.message, told.message
+    assert not {call["module"] for call in told.calls} & {"neon_branch", "neon_branch_restore", "postgres_fence"}
+    assert not told.called("run_lock", action="keep")

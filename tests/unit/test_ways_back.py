@@ -67,7 +67,7 @@ PROMOTE: Json = {
     "__promote_tried": {},
     "restore_result": {},
 }
-ROOM = ("undo", "room.yml", "Room | There is some")
+JUDGED = ("undo", "plan.yml", "Plan | Nothing stands in its way")
 ROWS = ("undo", "rows.yml", "Rows | Each points to where the run has moved it, or to where it was before")
 TEST = ("undo", "trial.yml", "Test | The staging target is not on the copy that the test had made")
 AHEAD = ("promote", "look_ahead.yml", "Look ahead | Nothing stands in the way")
@@ -82,14 +82,9 @@ def run_with(steps: Json, chosen: str = "snapshot") -> Json:
     return {"__undo_journal": {"run": run}}
 
 
-def project(branches: int | None, roots: int | None, snapshots: int | None, *names: str) -> Json:
-    """A project with four branches, two of them roots, and what its plan allows."""
-    limits = {"branches": branches, "root_branches": roots, "manual_snapshots": snapshots}
-    found = {"limits": limits, "counts": {"branches": 4, "root_branches": 2}}
-    return {
-        "__undo_project": {"project": found},
-        "__undo_snapshots": {"snapshots": [{"id": name, "name": f"of-{name}"} for name in names]},
-    }
+def planned(*problems: Json) -> Json:
+    """What the plan of an undo says that stands in its way."""
+    return {"__undo_plan": {"plan": {"problems": list(problems)}}}
 
 
 def on(host: str) -> Json:
@@ -101,15 +96,13 @@ def on(host: str) -> Json:
 
 # By name: the task, what is the case, what is said (nothing where the task passes), what is not.
 CASES: dict[str, tuple[tuple[str, str, str], Json, list[str], list[str]]] = {
-    "room: enough": (ROOM, project(5, 3, 1, "snap-1"), [], []),
-    "room: no limits": (ROOM, project(None, None, None, "a", "b"), [], []),
-    "room: none": (
-        ROOM,
-        project(4, 2, 1, "snap-2"),
-        ["4 of 4 branches", "2 of 2 root branches", "1 of 1 snapshots", "Nothing was changed"],
+    "plan: all is well": (JUDGED, planned(), [], []),
+    "plan: problems": (
+        JUDGED,
+        planned({"message": "No room.", "what_to_do": "Delete."}, {"message": "No compute.", "what_to_do": "Add one."}),
+        ["RUN cannot be taken back", "Nothing was changed", "No room. Delete.", "No compute. Add one."],
         [],
     ),
-    "room: a root": (ROOM, project(9, 2, 2, "snap-2"), ["2 of 2 root branches"], ["4 of", "snapshots made"]),
     "rows: moved": (ROWS, on("new.example.com"), [], []),
     "rows: as before": (ROWS, on("old.example.com"), [], []),
     "rows: elsewhere": (ROWS, on("hot.example.com"), ["DATABASE_URL of app points to hotfix", "Nothing was"], []),

@@ -48,7 +48,29 @@ def in_place_obstacles(case: Case) -> list[tuple[str, str, str]]:
                 f"{instead[0].lower()}{instead[1:]}",
             )
         )
-    return found
+    return found + _no_undo_slot(case)
+
+
+def _no_undo_slot(case: Case) -> list[tuple[str, str, str]]:
+    """An undo keeps what the restore has brought as a branch of its own: with the last slot taken there is no way back.
+
+    The preview is gone by then, also that of a run that is gone on with.
+    """
+    limit = (case.facts.project.get("limits") or {}).get("branches")
+    counted = (case.facts.project.get("counts") or {}).get("branches")
+    used = int(counted) if counted is not None else len(case.facts.tree.nodes)
+    there = used - int(case.names.preview.existing is not None)
+    if limit is None or int(limit) < 0 or int(limit) - there != 1:
+        return []
+    return [
+        (
+            "no_undo_slot",
+            f"The project has {used} of {limit} branches: a restore in place takes the last one, and an undo of it "
+            "needs one more.",
+            "Delete a branch that is no longer needed (playbooks/cleanup.yml shows which), raise the plan, or use "
+            "cutover=repoint, whose undo needs none.",
+        )
+    ]
 
 
 def snapshot_obstacles(case: Case) -> list[tuple[str, str, str]]:

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .._predicted import predicted
-from .lineage import Tree
-from .primary import Primary
+from .lineage import Node, Tree
+from .primary import Primary, locate
 from .request import Cutover, Facts, Findings
 
 KINDS = {"a": "production", "b": "main-restored"}
@@ -68,7 +68,7 @@ def find_subject(
                 "Name the branch to promote: -e branch=backup-YYYYMMDD-HHMMSS",
             )
             return None
-        return _present(facts, primary, last)
+        return _present(facts, primary, last, findings)
     branch_id = _named(wanted, facts)
     if branch_id is None:
         known = ", ".join(sorted(node.name for node in facts.tree.nodes.values())[:15])
@@ -77,13 +77,13 @@ def find_subject(
         )
         return None
     if branch_id == primary.branch_id and not inner:
-        return _present(facts, primary, last if last and last.to_branch_id == branch_id else None)
+        return _present(facts, primary, last if last and last.to_branch_id == branch_id else None, findings)
     node = facts.tree.nodes[branch_id]
     if option == "b":
         if inner is not None:
             return _root_of(inner, facts, primary, node.id)
         if last is not None and last.to_branch_id == primary.branch_id and _is_of(last, node.id, facts):
-            return _present(facts, primary, last)
+            return _present(facts, primary, last, findings)
         return Subject(predicted("branch", "the new root"), "the new root", node.id, primary.branch_id, None)
     return Subject(node.id, node.name, node.id, _left_by(facts, primary, node.id), None)
 
@@ -113,15 +113,56 @@ def _is_of(cutover: Cutover, backup_id: str, facts: Facts) -> bool:
     return cutover.strategy == "snapshot" and _named(str(cutover.backup or ""), facts) == backup_id
 
 
-def _present(facts: Facts, primary: Primary, cutover: Cutover | None) -> Subject:
+def _present(facts: Facts, primary: Primary, cutover: Cutover | None, findings: Findings) -> Subject:
     """The branch that the application is on already."""
     node = facts.tree.nodes[primary.branch_id]
-    old_id = None
+    old_id, record = None, promoted(facts, node.id)
     if cutover is not None:
         stays = cutover.from_branch_id == cutover.to_branch_id
         old_id = cutover.preserved_branch_id if stays else cutover.from_branch_id
-    record = promoted(facts, node.id)
+    elif record is None:
+        old_id = _presumably_left(facts, node, findings)
     return Subject(node.id, node.name, None, old_id if facts.tree.get(old_id) else None, cutover, record)
+
+
+def _presumably_left(facts: Facts, node: Node, findings: Findings) -> str | None:
+    """The default branch, where a person has moved the row: no record says what the application was on before.
+
+    Not one that somebody still uses, nor a backup; and not where another target of the project is on a branch that
+    cannot be seen from here, for that may be it.
+    """
+    default = next((item for item in facts.tree.nodes.values() if item.default), None)
+    if default is None or default.id == node.id or default.id in _used(facts) or _is_backup(facts, default.id):
+        return None
+    seen = {str(item.get("uuid")) for item in facts.consumers} | {str(facts.application.get("uuid"))}
+    if any(_shares(facts, item) and str(item.get("application")) not in seen for item in facts.other_targets):
+        return None
+    findings.warn(
+        f"No restore is recorded that led the application to {node.name}: the default branch {default.name} is taken "
+        "for the old primary."
+    )
+    return default.id
+
+
+def _used(facts: Facts) -> set[str]:
+    """What is used by others or by this application; the rows of its previews stay behind when a person moves one."""
+    own = str(facts.application.get("uuid"))
+    others = [item for item in facts.consumers if not (item.get("is_preview") and str(item.get("uuid")) == own)]
+    connections = [row.get("connection") or {} for row in facts.rows if not row.get("is_preview")] + others
+    return {address.branch_id for item in connections if (address := locate(facts, item)) is not None}
+
+
+def _shares(facts: Facts, other: Mapping[str, Any]) -> bool:
+    return other.get("project") in (None, "", facts.project.get("id"))
+
+
+def _is_backup(facts: Facts, branch_id: str) -> bool:
+    """Made as a backup by this collection, and no primary since."""
+    annotations = (facts.by_id.get(branch_id) or {}).get("annotations") or {}
+    told = [annotations, *(item for item in facts.records if item.get("branch_id") == branch_id)]
+    made = any(item.get("purpose") == "backup" for item in told)
+    logged = any(item.get("branch_id") == branch_id for item in facts.backups)
+    return (made or logged) and promoted(facts, branch_id) is None
 
 
 def _last_cutover(facts: Facts) -> Cutover | None:
