@@ -138,7 +138,9 @@ notes:
     so is a row whose value a deleted one must keep until nothing refers to that any more, where it cannot be null.
   - Not foreseen are clashes with unique indexes that have a condition or an expression or belong to a single partition,
     and with exclusion constraints. They make the transaction fail, and change nothing.
-    So does a trigger that writes a row which is in the file too; the file says how to disable it.
+  - Triggers and rules of the tables that are written are disabled while the file is applied, which only the owner of
+    the tables may do, and which other sessions wait for that write to them. To let one do its work again for the rows
+    of the file, delete the two statements that name it.
 """
 
 EXAMPLES = r"""
@@ -196,7 +198,13 @@ salvage:
       type: list
       elements: str
     triggers:
-      description: Tables in the file that have triggers, which will fire.
+      description:
+        - Tables in the file that have triggers or rules. The file disables these before it writes, and leaves them as
+          they were - what they did on the old side is in the file like everything else.
+      type: list
+      elements: str
+    owners:
+      description: The owners of these tables. Only they, and superusers, can apply the file as it is.
       type: list
       elements: str
 skipped_reason:

@@ -53,3 +53,9 @@ def three(cluster: Cluster, schema: str, old: str = "", new: str = "") -> tuple[
 def ask(cluster: Cluster, database: str, query: str) -> list[Any]:
     with cluster.connect(database) as connection:
         return [row[0] for row in connection.execute(query.encode()).fetchall()]
+
+
+def fires(cluster: Cluster, database: str) -> list[str]:
+    """How each trigger fires."""
+    query = "SELECT tgrelid::regclass || ' ' || tgname || ' ' || tgenabled::text FROM pg_trigger ORDER BY 1"
+    return ask(cluster, database, query)

@@ -26,7 +26,7 @@ from ansible_collections.rewind.database.tests.unit.postgres_world import (
     serve,
     without_key,
 )
-from ansible_collections.rewind.database.tests.unit.salvage_runs import Json, apply, ask, run, three
+from ansible_collections.rewind.database.tests.unit.salvage_runs import Json, apply, ask, fires, run, three
 from ansible_collections.rewind.database.tests.unit.salvage_world import (
     SCHEMA,
     TABLES,
@@ -66,7 +66,7 @@ def test_the_file_gives_exactly_the_union(cluster: Cluster, tmp_path: Path, rng:
         ahead = sequences_of(connection)
     with cluster.connect(new) as connection:
         behind = sequences_of(connection)
-    path = tmp_path / "salvage.sql"
+    path, as_before = tmp_path / "salvage.sql", fires(cluster, new)
     found = run(cluster, path, base, old, new)
     for _time in range(2):
         apply(cluster, new, path)
@@ -77,6 +77,7 @@ def test_the_file_gives_exactly_the_union(cluster: Cluster, tmp_path: Path, rng:
             assert after[table] == wanted[table], table
     for name, value in sequences.items():
         assert value == max(filter(None, (ahead[name], behind[name])), default=None), name
+    assert fires(cluster, new) == as_before, "every trigger fires as it did"
     assert found["total"]["conflicts"] == conflicts
     assert path.read_text(encoding="utf-8").count("-- CONFLICT ") == conflicts
     assert path.stat().st_mode & 0o777 == 0o600

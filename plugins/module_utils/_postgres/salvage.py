@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from . import catalog, manifest, salvage_catalog, salvage_sql
+from . import catalog, manifest, salvage_catalog, salvage_sql, salvage_triggers
 from .salvage_ask import waiting
 from .salvage_catalog import Structure, Table, Unique, differing
 from .salvage_file import Sections
@@ -76,6 +76,7 @@ class Found:
     sequences: dict[str, int] = field(default_factory=dict)
     by_hand: list[str] = field(default_factory=list)
     triggers: list[str] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         counts = [item.as_dict() for item in self.tables.values()]
@@ -88,6 +89,7 @@ class Found:
             "sequences": self.sequences,
             "by_hand": self.by_hand,
             "triggers": self.triggers,
+            "owners": self.owners,
         }
 
 
@@ -147,6 +149,8 @@ class _Salvage:
         self.order: Order = order(self.new, self.tables)
         asked = Sessions(opened.ask_base, opened.old, opened.ask_new)
         self.marks = Marks(self.base, self.new, self.order, self.tables, asked)
+        self.written: dict[str, set[str]] = {}
+        """The tables that the file writes, and the columns that it changes there."""
 
     def run(self) -> Found:
         # What is held back in one table may concern another that was written already, or the same one.
@@ -156,13 +160,20 @@ class _Salvage:
                     self._table(self.tables[name])
         self._sequences()
         self._large_objects()
-        written = {name for name, counts in self.found.tables.items() if sum(vars(counts).values())}
-        self.found.triggers = sorted(written & self.new.triggers)
+        self._triggers()
         self.found.by_hand = sorted(
             f"{key.name} of {key.child}: it closes a circle with {key.parent}, and can neither wait nor be null"
             for key in self.marks.by_hand
         )
         return self.found
+
+    def _triggers(self) -> None:
+        triggers = salvage_triggers.concerned(self.new, self.written)
+        if triggers:
+            self.sections.add("disabled", salvage_triggers.disable(triggers))
+            self.sections.add("enabled", salvage_triggers.enable(triggers))
+        self.found.triggers = sorted({trigger.table for trigger in triggers})
+        self.found.owners = sorted({trigger.owner for trigger in triggers})
 
     def _comparable(self) -> Iterator[tuple[str, Table]]:
         """The tables whose rows the old side has changed and that can be compared; the others that it has are named."""
@@ -209,6 +220,9 @@ class _Salvage:
                 self.progress(f"comparing {table.full_name}: {number} changed rows so far")
         for key in writer.end():
             self.marks.refuse(table, key, "it exchanges a unique value with other rows, and each must have it first")
+        self.written.pop(table.full_name, None)
+        if writer.columns is not None:
+            self.written[table.full_name] = writer.columns
         if table.full_name not in self.marks.dirty:
             self._give_up(table, writer)
 

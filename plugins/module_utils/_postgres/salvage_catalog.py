@@ -82,13 +82,22 @@ ORDER BY 1, 2
     None,
 )
 
+# Those of a partition after those of its parent: what is said of the parent may count for its partitions.
 _TRIGGERS: Statement = (
     """
-SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.relname) AS full_name
-FROM pg_catalog.pg_trigger t
-JOIN pg_catalog.pg_class c ON c.oid = COALESCE(pg_catalog.pg_partition_root(t.tgrelid), t.tgrelid)
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS full_name,
+       pg_catalog.format('%I.%I', own.nspname, r.relname) AS place, t.kind, t.name, t.fires,
+       pg_catalog.pg_get_userbyid(r.relowner) AS owner
+FROM (SELECT tgrelid AS relation, 'TRIGGER' AS kind, tgname AS name, tgenabled::text AS fires
+      FROM pg_catalog.pg_trigger WHERE NOT tgisinternal
+      UNION ALL
+      SELECT ev_class, 'RULE', rulename, ev_enabled::text FROM pg_catalog.pg_rewrite) AS t
+JOIN pg_catalog.pg_class r ON r.oid = t.relation
+JOIN pg_catalog.pg_namespace own ON own.oid = r.relnamespace
+JOIN pg_catalog.pg_class c ON c.oid = COALESCE(pg_catalog.pg_partition_root(r.oid), r.oid)
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' ORDER BY 1
+WHERE t.fires <> 'D' AND c.relkind IN ('r', 'p')
+ORDER BY full_name, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_partition_ancestors(r.oid)), place, t.kind, t.name
 """,
     None,
 )
@@ -146,6 +155,24 @@ class Unique:
 
 
 @dataclass(frozen=True)
+class Trigger:
+    """A user's trigger or rule: what PostgreSQL does beside what a statement says.
+
+    :param table: what is written; `place` is that table or one of its partitions. Both by their full names.
+    :param kind: ``TRIGGER`` or ``RULE``.
+    :param fires: as PostgreSQL has it: ``O`` in ordinary sessions, ``R`` in those that replicate, ``A`` always.
+    :param owner: the role that may disable it.
+    """
+
+    table: str
+    place: str
+    kind: str
+    name: str
+    fires: str
+    owner: str
+
+
+@dataclass(frozen=True)
 class Table:
     """A table as one of the three states has it.
 
@@ -184,13 +211,13 @@ class Table:
 class Structure:
     """The tables of one state, and how they refer to each other.
 
-    :param triggers: tables that have one.
+    :param triggers: those that are not disabled.
     :param migrations: tables in which a migration tool keeps its books.
     """
 
     tables: Mapping[str, Table]
     foreign_keys: tuple[ForeignKey, ...]
-    triggers: frozenset[str]
+    triggers: tuple[Trigger, ...]
     migrations: frozenset[str] = frozenset()
 
     def referring_to(self, table: str) -> list[ForeignKey]:
@@ -218,7 +245,11 @@ def read(session: Session) -> Structure:
         if row["child"] in found and row["parent"] in found
     )
     tools = frozenset(item.full_name for item in migrations.find(tables))
-    return Structure(found, foreign, frozenset(row["full_name"] for row in triggers), tools)
+    return Structure(found, foreign, tuple(_trigger(row) for row in triggers), tools)
+
+
+def _trigger(row: Row) -> Trigger:
+    return Trigger(row["full_name"], row["place"], row["kind"], row["name"], row["fires"], row["owner"])
 
 
 def _table(row: Row, columns: list[Row], unique: list[Row]) -> Table:

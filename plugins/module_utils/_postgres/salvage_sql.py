@@ -14,7 +14,7 @@ from .salvage_merge import Change, Values
 from .tables import identifier
 
 # What the texts of the values were made with: they must be read with the same. But for the search path: that is what
-# the functions of triggers find their tables by, and every name in the file is a full one.
+# functions in checks and indexes find their tables by, and every name in the file is a full one.
 PREAMBLE = """\
 BEGIN;
 SET LOCAL client_encoding = 'UTF8';

@@ -51,6 +51,8 @@ class Writer:
         self._deleted = 0
         self.takes: dict[Values, tuple[Change, Verdict]] = {}
         """The changes that take another row's unique value, by their keys."""
+        self.columns: set[str] | None = None
+        """The columns that are changed; None where nothing is written at all."""
 
     def _add(self, section: str, text: str) -> None:
         self.sections.add(section, text, self.table.full_name)
@@ -65,6 +67,7 @@ class Writer:
         self._add("remarks", text)
 
     def write(self, change: Change, verdict: Verdict) -> None:
+        self.columns = self.columns or set()
         if verdict.takes:
             self.takes[self.table.key_of(change.row)] = change, verdict
         if change.base is None:
@@ -85,6 +88,7 @@ class Writer:
 
     def _update(self, before: Values, after: Values, verdict: Verdict) -> None:
         names = salvage_sql.changed(self.table, before, after)
+        self.columns = {*(self.columns or ()), *names}
         late = [name for name in names if name in verdict.late]
         early = self._early(names, late) if late else names
         late = [name for name in names if name not in early]
