@@ -198,12 +198,7 @@ def test_without_a_deployment_health_is_watched_and_one_restart_is_tried(roles: 
     stories["again"] = Story(again, {**answers, "coolify_deployment": failure("unhealthy")})
     told = roles.tell("cutover", "soak", stories)
     assert told["unhealthy"].message == ""
-    assert [name for name, story in told.items() if story.message] == [
-        "no time left",
-        "no answer",
-        "no reason",
-        "again",
-    ]
+    assert [name for name, story in told.items() if story.message] == ["no time left", "no answer", "no reason", "again"]
     assert [name for name, story in told.items() if story.called("coolify_deployment", action="restart")] == [
         "unhealthy"
     ]

@@ -72,6 +72,27 @@ def test_what_is_equal_but_written_differently_is_a_change(cluster: Cluster, tmp
         assert rows(cluster, new, f'"{kind}"') == rows(cluster, old, f'"{kind}"')
 
 
+NAMES = """CREATE TABLE {name} (id int PRIMARY KEY, a regclass, b regclass[], c regproc, d regtype, e regprocedure,
+      f note, g json, up int {refers});
+    INSERT INTO {name} VALUES (1, 'note', '{{far.t,note}}', 'far.f', 'note', 'far.f()', '(far.t,x)', '{{}}'),
+      (2, 'note', '{{far.t}}', 'far.f', 'note', 'far.f()', '(note,x)', '{{}}')"""
+NAMES_CHANGED = """UPDATE {name} SET a = 'far.t', b = '{{note}}', c = 'pi', d = 'far.t', e = 'pi()', f = '(note,)',
+      g = '{{ }}' WHERE id = 1; DELETE FROM {name} WHERE id = 2;
+    INSERT INTO {name} VALUES (3, 'far.t', '{{note}}', 'far.f', 'far.t', 'far.f()', '(far.t,)', '[]', 3)"""
+
+
+@pytest.mark.parametrize("refers", ["", "REFERENCES t (id)"])
+def test_values_that_name_something_are_found_under_any_path(cluster: Cluster, tmp_path: Path, refers: str) -> None:
+    """Given columns of tables, functions, types and the like, whose texts depend on the search path, then they come."""
+    schema = """CREATE TYPE note AS (at regclass, text text); CREATE SCHEMA far; CREATE TABLE far.t (a int);
+        CREATE FUNCTION far.f() RETURNS int LANGUAGE sql AS 'SELECT 1';"""
+    found, old, new = salvaged(
+        cluster, tmp_path / "x.sql", schema + NAMES.format(name="t", refers=refers), NAMES_CHANGED.format(name="t")
+    )
+    assert found["total"] == {"inserted": 1, "changed": 1, "deleted": 1, "conflicts": 0, "already_there": 0}
+    assert rows(cluster, new, "t") == rows(cluster, old, "t")
+
+
 def test_large_objects_are_named(cluster: Cluster, tmp_path: Path) -> None:
     found, _old, _new = salvaged(cluster, tmp_path / "x.sql", "SELECT 1", "SELECT lo_from_bytea(0, '\\x00')")
     assert found["skipped"] == {"large objects": "they are in no table, and were not compared"}

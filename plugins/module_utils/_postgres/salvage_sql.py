@@ -56,10 +56,14 @@ def comment(text: str) -> str:
 
 
 def is_value(column: Column, value: str | None, prefix: str = "") -> str:
+    """The condition that a column has a value. Texts are both made in the session that applies the file: those of
+    regclass, for one, depend on its search path."""
     name = f"{prefix}{column.sql}"
     if value is None:
         return f"{name} IS NULL"
-    return f"{name} = {literal(value)}" if column.comparable else f"{name}::text = {literal(value)}"
+    if column.comparable:
+        return f"{name} = {literal(value)}"
+    return f"{name}::text = {literal(value)}::{column.type}::text"
 
 
 def _all(table: Table, row: Values, names: Iterable[str], prefix: str = "") -> str:
