@@ -136,8 +136,9 @@ notes:
     may not read.
   - Unique values are given up before another row takes them. Rows that only exchange theirs are marked C(CONFLICT), and
     so is a row whose value a deleted one must keep until nothing refers to that any more, where it cannot be null.
-  - Not foreseen are clashes with unique indexes that have a condition or an expression or belong to a single partition,
-    and with exclusion constraints. They make the transaction fail, and change nothing.
+  - What only one row may have is judged by what unique indexes and exclusion constraints say, with their expressions and
+    conditions. One that the old or the new side cannot compute is named; a clash there makes the transaction fail, and
+    changes nothing.
   - Triggers and rules of the tables that are written are disabled while the file is applied, which only the owner of
     the tables may do, and which other sessions wait for that write to them. To let one do its work again for the rows
     of the file, delete the two statements that name it.
@@ -195,6 +196,7 @@ salvage:
     by_hand:
       description:
         - Foreign keys in a circle for which no order of the statements is right. Rows that need one are in conflict.
+        - Unique indexes and exclusion constraints in which no clash can be foreseen.
       type: list
       elements: str
     triggers:

@@ -108,7 +108,7 @@ def test_what_only_the_owner_may_do_is_said_and_refused_as_a_whole(cluster: Clus
         connection.execute(f"ALTER TABLE t OWNER TO {ADMIN}; GRANT ALL ON t TO PUBLIC")
     path = tmp_path / "x.sql"
     assert run(cluster, path, base, old, new)["owners"] == [ADMIN]
-    assert f"Only the owner of these tables may do that ({ADMIN})" in path.read_text(encoding="utf-8")
+    assert f"Only the owner of these tables may do that: {ADMIN}." in path.read_text(encoding="utf-8")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         apply(cluster, new, path)
     assert ask(cluster, new, "SELECT id FROM t") == []

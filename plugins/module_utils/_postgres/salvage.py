@@ -21,12 +21,13 @@ from . import catalog, manifest, salvage_catalog, salvage_sql, salvage_triggers
 from .salvage_ask import waiting
 from .salvage_catalog import Structure, Table, Unique, differing
 from .salvage_file import Sections
-from .salvage_marks import Marks, Sessions, Verdict
+from .salvage_marks import Marks
 from .salvage_merge import Change, merge, stream
 from .salvage_order import Order, order
+from .salvage_unique import understood
+from .salvage_verdict import Sessions, Verdict
 from .salvage_writer import Writer
 from .session import Address, Limits, Session, connect
-from .tables import identifier
 
 # As many rows are judged in one round trip.
 BATCH = 2000
@@ -145,10 +146,10 @@ class _Salvage:
         )
         # What they say is about the schema of their own side, which no row brings over.
         self.migrations = {name for part in (self.base, self.old, self.new) for name in part.migrations}
-        self.tables = dict(self._comparable())
-        self.order: Order = order(self.new, self.tables)
         asked = Sessions(opened.ask_base, opened.old, opened.ask_new)
-        self.marks = Marks(self.base, self.new, self.order, self.tables, asked)
+        self.tables, self.found.by_hand = understood(dict(self._comparable()), self.old, asked)
+        self.order: Order = order(self.new, self.tables)
+        self.marks = Marks(self.base, self.old, self.new, self.order, self.tables, asked)
         self.written: dict[str, set[str]] = {}
         """The tables that the file writes, and the columns that it changes there."""
 
@@ -161,7 +162,7 @@ class _Salvage:
         self._sequences()
         self._large_objects()
         self._triggers()
-        self.found.by_hand = sorted(
+        self.found.by_hand += sorted(
             f"{key.name} of {key.child}: it closes a circle with {key.parent}, and can neither wait nor be null"
             for key in self.marks.by_hand
         )
@@ -240,8 +241,9 @@ class _Salvage:
                 if name is not None and holder not in self.marks.freed[table.full_name]:
                     self.marks.free(table, holder, name)
                 else:
-                    what = ", ".join(map(identifier, unique.columns))
-                    self.marks.refuse(table, key, f"a deleted row has its {what} until nothing refers to it any more")
+                    self.marks.refuse(
+                        table, key, f"a deleted row has its {unique.what} until nothing refers to it any more"
+                    )
 
     def _judged(self, table: Table) -> Iterator[tuple[Change, Verdict]]:
         """Every change, and what becomes of it."""
@@ -294,8 +296,9 @@ def _nullable(table: Table, unique: Unique) -> str | None:
     """A column of these that frees the values of all of them by being null."""
     if unique.with_nulls:
         return None
-    found = (table.column(name) for name in unique.columns if name not in table.key)
-    return next((column.name for column in found if not column.required and not column.given), None)
+    alone = {part.column for part in unique.parts}
+    found = (table.column(name) for name in unique.columns if name in alone and name not in table.key)
+    return next((item.name for item in found if not (item.required or item.given or item.checked)), None)
 
 
 def _rows(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str:

@@ -72,9 +72,9 @@ def stream(session: Session, table: Table) -> Generator[Values, None, None]:
 def _key_of(table: Table) -> Callable[[Values], Any]:
     places = ordering(table)
     if len(places) == 1:
-        ((place, whole),) = places
-        return (lambda row: int(row[place] or 0)) if whole else (lambda row: row[place])
-    return lambda row: tuple(int(row[place] or 0) if whole else row[place] for place, whole in places)
+        ((place, rank),) = places
+        return lambda row: rank(row[place] or "")
+    return lambda row: tuple(rank(row[place] or "") for place, rank in places)
 
 
 def merge(table: Table, base: Iterable[Values], old: Iterable[Values], new: Iterable[Values]) -> Iterator[Change]:

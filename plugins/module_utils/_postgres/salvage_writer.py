@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from . import salvage_sql, salvage_staged
 from .salvage_catalog import Structure, Table
 from .salvage_file import Sections
-from .salvage_marks import Verdict
 from .salvage_merge import Change, Values
 from .salvage_order import Order, in_turn
 from .salvage_staged import Staged
+from .salvage_verdict import Verdict
 
 
 class Writer:
