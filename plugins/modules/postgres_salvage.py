@@ -136,7 +136,7 @@ notes:
     may not read.
   - Unique values are given up before another row takes them. Rows that only exchange theirs are marked C(CONFLICT), and
     so is a row whose value a deleted one must keep until nothing refers to that any more, where it cannot be null.
-  - What only one row may have is judged by what unique indexes and exclusion constraints say, with their expressions and
+  - What only one row may have is judged by what unique indexes and exclusion constraints say, with expressions and
     conditions. One that the old or the new side cannot compute is named; a clash there makes the transaction fail, and
     changes nothing.
   - Triggers and rules of the tables that are written are disabled while the file is applied, which only the owner of

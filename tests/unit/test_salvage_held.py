@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.rewind.database.plugins.module_utils._postgres.salvage_merge import Values
 from ansible_collections.rewind.database.plugins.module_utils._postgres.salvage_order import in_turn
 from ansible_collections.rewind.database.tests.unit.postgres_cluster import Cluster
 from ansible_collections.rewind.database.tests.unit.salvage_runs import Json, apply, ask, run, three
@@ -331,6 +332,43 @@ def test_many_rows_of_one_tree_make_no_statement_of_all_of_them(cluster: Cluster
 
 
 def test_changes_are_ordered_by_what_they_take() -> None:
-    """Given chains and circles, then chains are in turn, and of circles no row is in it, nor in the chains' way."""
-    turns, circles = in_turn({("1",): [("2",)], ("2",): [("3",)], ("3",): [("9",)], ("5",): [("6",)], ("6",): [("5",)]})
-    assert turns == [("3",), ("2",), ("1",)] and circles == {("5",), ("6",)}
+    """Given chains and circles, then chains are in turn; what is in a circle, or behind one or what is kept, waits."""
+    turns = in_turn(
+        {("1",): [("2",)], ("2",): [("3",)], ("3",): [("9",)], ("5",): [("6",)], ("6",): [("5",)], ("7",): [("6",)],
+         ("8",): [("8",)], ("0",): [("4",)], ("a",): [("0",), ("3",)]},
+        {("4",)},
+    )  # fmt: skip
+    assert turns.order == [("3",), ("2",), ("1",)]
+    assert turns.circles == {("5",), ("6",), ("8",)} and turns.behind == {("7",), ("0",), ("a",)}
+
+
+def test_a_hundred_thousand_exchanges_and_a_long_chain_are_ordered_at_once() -> None:
+    """Given as many circles and a chain as long, in the worst order, then that takes no longer than to look at each."""
+    many = 100_000
+    takes: dict[Values, list[Values]] = {(str(number),): [(str(number + 1),)] for number in range(many)}
+    takes |= {(f"{number}{side}",): [(f"{number}{other}",)] for number in range(many) for side, other in ("ab", "ba")}
+    turns = in_turn(takes, {("none",)})
+    assert turns.order == [(str(number),) for number in reversed(range(many))] and len(turns.circles) == 2 * many
+    assert len(in_turn(takes, {(str(many),)}).behind) == many
+
+
+def test_a_long_chain_behind_a_row_in_conflict_is_read_a_few_times_only(cluster: Cluster, tmp_path: Path) -> None:
+    """Given values that move on, messages that answer each other, and a tree that goes, each behind a row in conflict,
+    then what waits is found at once, and not one row each time that the table is read."""
+    schema = """CREATE TABLE pos (id int PRIMARY KEY, pos int UNIQUE, note text);
+        CREATE TABLE message (id int PRIMARY KEY, up int REFERENCES message (id));
+        CREATE TABLE tree (id int PRIMARY KEY, up int REFERENCES tree (id), note text);
+        INSERT INTO pos SELECT g, g FROM generate_series(1, 300) AS g;
+        INSERT INTO tree SELECT g, NULLIF(g - 1, 0) FROM generate_series(1, 300) AS g"""
+    base, old, new = three(
+        cluster, schema,
+        "UPDATE pos SET pos = pos + 1000; UPDATE pos SET pos = pos - 999; DELETE FROM tree;"
+        "INSERT INTO message SELECT g, NULLIF(g - 1, 0) FROM generate_series(1, 300) AS g",
+        "UPDATE pos SET note = 'x' WHERE id = 300; INSERT INTO message VALUES (1, 1);"
+        "UPDATE tree SET note = 'x' WHERE id = 300",
+    )  # fmt: skip
+    lines: list[str] = []
+    found = run(cluster, tmp_path / "x.sql", base, old, new, lines.append)
+    assert [found["tables"][f"public.{name}"]["conflicts"] for name in ("message", "pos", "tree")] == [300] * 3
+    assert sum(line.startswith("comparing") for line in lines) <= 9
+    apply(cluster, new, tmp_path / "x.sql")

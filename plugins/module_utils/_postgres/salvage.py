@@ -39,6 +39,8 @@ _SETTINGS = {
 }
 _LARGE_OBJECTS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata) AS there"
 _BOTH, _NEITHER = Verdict(""), Verdict()
+_EXCHANGED = "it exchanges a unique value with other rows, and each must have it first"
+_KEPT = "a row of the new side that has its unique value, or waits for it, is in conflict and keeps it"
 AT_POINT, ON_OLD, ON_NEW = "at the restore point", "on the old side", "on the new side"
 
 
@@ -219,8 +221,10 @@ class _Salvage:
                 writer.write(change, verdict)
             if number % 100_000 == 0:
                 self.progress(f"comparing {table.full_name}: {number} changed rows so far")
-        for key in writer.end():
-            self.marks.refuse(table, key, "it exchanges a unique value with other rows, and each must have it first")
+        turns = writer.end(self.marks.keeping(table))
+        for keys, reason in ((turns.circles, _EXCHANGED), (turns.behind, _KEPT)):
+            for key in keys:
+                self.marks.refuse(table, writer.takes[key][0], reason)
         self.written.pop(table.full_name, None)
         if writer.columns is not None:
             self.written[table.full_name] = writer.columns
@@ -233,7 +237,7 @@ class _Salvage:
         if not holders or not writer.referring:
             return
         late = waiting(self.new, table, holders, self.opened.ask_new, self.opened.old)
-        for key, (_change, verdict) in writer.takes.items():
+        for change, verdict in writer.takes.values():
             for unique, holder in verdict.takes:
                 if holder not in late or self.marks.freed[table.full_name].get(holder) in unique.columns:
                     continue
@@ -242,7 +246,7 @@ class _Salvage:
                     self.marks.free(table, holder, name)
                 else:
                     self.marks.refuse(
-                        table, key, f"a deleted row has its {unique.what} until nothing refers to it any more"
+                        table, change, f"a deleted row has its {unique.what} until nothing refers to it any more"
                     )
 
     def _judged(self, table: Table) -> Iterator[tuple[Change, Verdict]]:

@@ -13,7 +13,7 @@ with the rows that are held back, and with nothing else.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .salvage_ask import Asked, ask, equal
 from .salvage_catalog import ForeignKey, Structure, Table
@@ -23,6 +23,9 @@ from .salvage_unique import Uniques
 from .salvage_verdict import Sessions, Verdict, differ, written
 from .session import Session
 from .tables import identifier
+
+_REFERS = "it refers to a row of {key.parent} that is in conflict ({key.name})"
+_REFERRED = "a row of {key.child} that is in conflict refers to it ({key.name})"
 
 
 class Marks:
@@ -75,11 +78,17 @@ class Marks:
                 values = table.plain(key.columns, table.values(change.base, key.columns))
                 self._remember(self._referring[key], values, {key.parent})
 
-    def refuse(self, table: Table, key: Values, reason: str) -> None:
-        """The change of this row cannot be made, for a reason that shows only beside other changes."""
+    def refuse(self, table: Table, change: Change, reason: str) -> None:
+        """The change cannot be made, for a reason that shows only beside other changes."""
+        key = table.key_of(change.row)
         if key not in self._refused[table.full_name]:
             self._refused[table.full_name][key] = reason
+            self._uniques.hold(table, change)
             self.dirty.add(table.full_name)
+
+    def keeping(self, table: Table) -> Collection[Values]:
+        """The keys of rows of the new side that were to give up a unique value, and do not."""
+        return self._uniques.keeping(table)
 
     def free(self, table: Table, key: Values, name: str) -> None:
         """The row is deleted only at the end, and another one wants the value of this column before."""
@@ -108,7 +117,36 @@ class Marks:
         for key in self._structure.referring_to(table.full_name):
             if set(key.referenced) <= table.places.keys():
                 self._referred(table, key, changes, verdicts)
+        for key in self._structure.of(table.full_name):
+            if key.parent == table.full_name and {*key.columns, *key.referenced} <= table.places.keys():
+                self._spread(table, key, changes, verdicts)
         return verdicts
+
+    @staticmethod
+    def _spread(table: Table, key: ForeignKey, changes: Sequence[Change], verdicts: Sequence[Verdict]) -> None:
+        """Of rows that refer to each other those that are not made hold back the next: a long chain at once, and not
+        one of its links each time that the table is read."""
+        children: dict[Values, list[int]] = defaultdict(list)
+        for place, values in written(table, key.columns, changes, verdicts):
+            children[table.plain(key.columns, values)].append(place)
+        parents: dict[Values, list[int]] = defaultdict(list)
+        for place, change in enumerate(changes):
+            if change.base is not None and verdicts[place].reason is None and _leaves(table, key, change):
+                parents[table.plain(key.referenced, table.values(change.base, key.referenced))].append(place)
+        edge = [place for place, verdict in enumerate(verdicts) if verdict.reason is not None]
+        while edge:
+            change = changes[edge.pop()]
+            stopped: list[tuple[int, str]] = []
+            if change.old is not None and not _stays(table, key.referenced, change):
+                values = table.plain(key.referenced, table.values(change.old, key.referenced))
+                stopped += ((place, _REFERS.format(key=key)) for place in children.pop(values, ()))
+            if change.base is not None and (change.old is None or differ(table, key.columns, change.base, change.old)):
+                values = table.plain(key.columns, table.values(change.base, key.columns))
+                stopped += ((place, _REFERRED.format(key=key)) for place in parents.pop(values, ()))
+            for place, reason in stopped:
+                if verdicts[place].reason is None:
+                    verdicts[place].reason = reason
+                    edge.append(place)
 
     @staticmethod
     def _given(table: Table, changes: Sequence[Change], verdicts: Sequence[Verdict]) -> None:
@@ -128,7 +166,7 @@ class Marks:
         held = self._held[key.parent, key.referenced]
         for place, values in wanted:
             if held and table.plain(key.columns, values) in held:
-                verdicts[place].reason = f"it refers to a row of {key.parent} that is in conflict ({key.name})"
+                verdicts[place].reason = _REFERS.format(key=key)
         asked = sorted({values for place, values in wanted if verdicts[place].reason is None})
         # Nobody knows whether what the new side has there since is the row that is meant.
         unknown = set() if key.parent in self._salvaged else set(self._absent_in_base(key, asked))
@@ -190,7 +228,7 @@ class Marks:
         known = self._referring[key]
         for place, values in left:
             if known and table.plain(key.referenced, values) in known:
-                verdicts[place].reason = f"a row of {key.child} that is in conflict refers to it ({key.name})"
+                verdicts[place].reason = _REFERRED.format(key=key)
         left = [(place, values) for place, values in left if verdicts[place].reason is None]
         if not left:
             return

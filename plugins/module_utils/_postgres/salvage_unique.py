@@ -10,7 +10,7 @@ Nothing here knows what makes two values the same: PostgreSQL is asked with what
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from .salvage_ask import Asked, ask, can_ask, equal, try_ask
@@ -92,6 +92,10 @@ class Uniques:
             return False
         known.add(key)
         return True
+
+    def keeping(self, table: Table) -> Collection[Values]:
+        """The keys of the rows that `hold` was told of."""
+        return self._keeping[table.full_name]
 
     def judge(self, table: Table, unique: Unique, changes: Sequence[Change], verdicts: Sequence[Verdict]) -> None:
         """Another row of the new side may have the value; one that is as it was then gives it up with this salvage."""

@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from . import salvage_sql, salvage_staged
 from .salvage_catalog import Structure, Table
 from .salvage_file import Sections
 from .salvage_merge import Change, Values
-from .salvage_order import Order, in_turn
+from .salvage_order import Order, Turns, in_turn
 from .salvage_staged import Staged
 from .salvage_verdict import Verdict
 
@@ -115,8 +115,11 @@ class Writer:
             self._add("deletes", salvage_sql.delete(self.table, row, self.referring))
         self._deleted += 1
 
-    def end(self) -> set[Values]:
-        """All changes are there. Returns the keys of those that only exchange unique values: they are not written."""
+    def end(self, keeping: Collection[Values]) -> Turns:
+        """All changes are there. Returns in which order they take values; those that are not in it are not written.
+
+        :param keeping: rows of the new side that give up nothing.
+        """
         if self._gone.rows:
             self._gone.end()
             for section in ("deletes", "again"):
@@ -124,17 +127,14 @@ class Writer:
         if self._new.rows:
             self._new.end()
             self._add("inserts", salvage_staged.insert(self._new, self._late))
-        turns, circles = in_turn(
-            {
-                key: [holder for _unique, holder in verdict.takes]
-                for key, (change, verdict) in self.takes.items()
-                if change.base is not None
-            }
+        turns = in_turn(
+            {key: [holder for _unique, holder in verdict.takes] for key, (_change, verdict) in self.takes.items()},
+            keeping,
         )
-        for key in turns:
+        for key in turns.order:
             change, verdict = self.takes[key]
             if change.base is not None and change.old is not None:
                 self._update(change.base, change.old, verdict)
         again = bool(self.referring and self._deleted and not self._stages_gone)
         self.sections.close(self.table.full_name, again=again)
-        return circles
+        return turns
