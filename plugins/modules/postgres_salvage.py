@@ -131,9 +131,14 @@ notes:
   - Who applies a file with new or deleted rows of a table that refers to itself needs the privilege TEMPORARY on the
     database, which PostgreSQL gives to everybody unless it was revoked.
   - Not compared, but named, are tables without a primary key, tables whose primary key takes values for equal that are
-    written differently (C(citext), collations that are not deterministic), tables whose columns differ between the
+    written differently (C(citext), collations that are not deterministic), tables whose primary keys differ between the
     states, tables of migration tools, foreign tables, materialized views, large objects, and what the role
     may not read.
+  - Of a table whose columns differ between the states those are compared and written that both sides have with the same
+    type, or whole numbers or texts of another width; the others are named. Marked C(CONFLICT) are then what the new
+    side cannot take (a number or text that is too long, a label that its enum does not have, a null), new rows that
+    lack a value which they must have there, deletions where the new side has columns that were not compared, and rows
+    in which both sides differ in a column that came only after the restore point.
   - Unique values are given up before another row takes them. Rows that only exchange theirs are marked C(CONFLICT), and
     so is a row whose value a deleted one must keep until nothing refers to that any more, where it cannot be null.
   - What only one row may have is judged by what unique indexes and exclusion constraints say, with expressions and
@@ -187,7 +192,8 @@ salvage:
       description: All rows that the old side has inserted, changed or deleted.
       type: int
     skipped:
-      description: Tables and sequences that are not in the file, with the reason; and whether there are large objects.
+      description:
+        - Tables, columns and sequences that are not in the file, with the reason; and whether there are large objects.
       type: dict
       sample: {'public.log': 'it has no primary key (10 rows at the restore point, 12 on the old side)'}
     sequences:

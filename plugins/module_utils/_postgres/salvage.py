@@ -19,15 +19,17 @@ from typing import Any, NamedTuple
 
 from . import catalog, manifest, salvage_catalog, salvage_sql, salvage_triggers
 from .salvage_ask import waiting
-from .salvage_catalog import Structure, Table, Unique, differing
+from .salvage_catalog import Structure, Table, Unique
 from .salvage_file import Sections
 from .salvage_marks import Marks
 from .salvage_merge import Change, merge, stream
 from .salvage_order import Order, order
-from .salvage_unique import understood
+from .salvage_shape import AT_POINT, ON_NEW, ON_OLD, Common, common
+from .salvage_unique import understood, unseen
 from .salvage_verdict import Sessions, Verdict
 from .salvage_writer import Writer
 from .session import Address, Limits, Session, connect
+from .tables import identifier
 
 # As many rows are judged in one round trip.
 BATCH = 2000
@@ -41,7 +43,6 @@ _LARGE_OBJECTS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)
 _BOTH, _NEITHER = Verdict(""), Verdict()
 _EXCHANGED = "it exchanges a unique value with other rows, and each must have it first"
 _KEPT = "a row of the new side that has its unique value, or waits for it, is in conflict and keeps it"
-AT_POINT, ON_OLD, ON_NEW = "at the restore point", "on the old side", "on the new side"
 
 
 class Sides(NamedTuple):
@@ -149,9 +150,11 @@ class _Salvage:
         # What they say is about the schema of their own side, which no row brings over.
         self.migrations = {name for part in (self.base, self.old, self.new) for name in part.migrations}
         asked = Sessions(opened.ask_base, opened.old, opened.ask_new)
-        self.tables, self.found.by_hand = understood(dict(self._comparable()), self.old, asked)
+        compared = dict(self._comparable())
+        self.tables, lines = understood({name: item.table for name, item in compared.items()}, self.old, asked)
+        self.found.by_hand += lines
         self.order: Order = order(self.new, self.tables)
-        self.marks = Marks(self.base, self.old, self.new, self.order, self.tables, asked)
+        self.marks = Marks(self.base, self.old, self.new, self.order, self.tables, asked, compared)
         self.written: dict[str, set[str]] = {}
         """The tables that the file writes, and the columns that it changes there."""
 
@@ -178,7 +181,7 @@ class _Salvage:
         self.found.triggers = sorted({trigger.table for trigger in triggers})
         self.found.owners = sorted({trigger.owner for trigger in triggers})
 
-    def _comparable(self) -> Iterator[tuple[str, Table]]:
+    def _comparable(self) -> Iterator[tuple[str, Common]]:
         """The tables whose rows the old side has changed and that can be compared; the others that it has are named."""
         states: dict[str, tuple[Structure, Mapping[str, Any]]] = {
             AT_POINT: (self.base, self.at_point),
@@ -196,11 +199,15 @@ class _Salvage:
                 continue
             tables = {side: structure.tables.get(name) for side, (structure, _read) in states.items()}
             tools = "a migration tool's own table" if name in self.migrations else None
-            why = unread or tools or differing({**tables, ON_NEW: self.new.tables.get(name)})
-            if why is None:
-                yield name, self.new.tables[name]
-            else:
-                self.found.skipped[name] = f"{why}{_rows(before, after)}"
+            compared = unread or tools or common({**tables, ON_NEW: self.new.tables.get(name)})
+            if isinstance(compared, str):
+                self.found.skipped[name] = f"{compared}{_rows(before, after)}"
+                continue
+            yield name, compared
+            for column, reason in compared.left_out.items():
+                self.found.skipped[f"{name}.{identifier(column)}"] = f"column: {reason}"
+            for unique in compared.unjudged:
+                self.found.by_hand.append(unseen(unique, name))
         for read in (self.at_point, self.on_old):
             for name, reason in read["skipped"].items():
                 self.found.skipped.setdefault(name, reason)
@@ -236,7 +243,7 @@ class _Salvage:
         holders = {holder for _change, verdict in writer.takes.values() for _unique, holder in verdict.takes}
         if not holders or not writer.referring:
             return
-        late = waiting(self.new, table, holders, self.opened.ask_new, self.opened.old)
+        late = waiting(self.new, table, holders, self.opened.ask_new, self.opened.old, self.old)
         for change, verdict in writer.takes.values():
             for unique, holder in verdict.takes:
                 if holder not in late or self.marks.freed[table.full_name].get(holder) in unique.columns:
@@ -255,7 +262,8 @@ class _Salvage:
         waiting: list[Change] = []
         with contextlib.ExitStack() as stack:
             # All three name the columns in the order of the new side.
-            rows = [stack.enter_context(contextlib.closing(stream(session, table))) for session in sessions]
+            streams = [stream(session, table, table.unknown if session is sessions[0] else ()) for session in sessions]
+            rows = [stack.enter_context(contextlib.closing(some)) for some in streams]
             for change in merge(table, *rows):
                 waiting.append(change)
                 if len(waiting) >= BATCH:

@@ -80,10 +80,13 @@ def try_ask(session: Session, query: str, asked: Asked) -> tuple[list[dict[str, 
     return rows, failed
 
 
-def waiting(structure: Structure, table: Table, keys: Collection[Values], new: Session, old: Session) -> set[Values]:
+def waiting(
+    structure: Structure, table: Table, keys: Collection[Values], new: Session, old: Session, was: Structure
+) -> set[Values]:
     """Those of the rows, which the old side has deleted, that go only at the end: others turn away from them before.
 
     :param keys: of rows on the new side; those that the old side still has are none of these.
+    :param was: the old side's structure.
     """
     parents: dict[Place, set[Place]] = defaultdict(set)
     blocked: list[Place] = []
@@ -97,12 +100,15 @@ def waiting(structure: Structure, table: Table, keys: Collection[Values], new: S
             for key in structure.referring_to(name):
                 child = structure.tables[key.child]
                 pairs = _referring(new, structure.tables[name], child, key, some)
-                on_old = _there(old, child, {one for one, _other in pairs}) if child.key else set()
+                # Of a table that the old side does not have so, nothing goes.
+                other_side = was.tables.get(child.full_name)
+                alike = bool(child.key) and other_side is not None and other_side.key == child.key
+                on_old = _there(old, child, {one for one, _other in pairs}) if alike else set()
                 for one, other in pairs:
                     if (child.full_name, one) == (name, other):
                         continue
                     parents[child.full_name, one].add((name, other))
-                    (blocked.append if one in on_old or not child.key else found.add)((child.full_name, one))
+                    (blocked.append if one in on_old or not alike else found.add)((child.full_name, one))
         edge = found - seen
         seen |= edge
     late = set(blocked)

@@ -6,18 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from . import catalog, migrations
+from .salvage_values import FORMS, RANKS
 from .session import Row, Session, Statement
 from .tables import identifier
-
-# Rounding would take different keys for the same.
-_EXACTLY = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 _COLUMNS: Statement = (
     """
@@ -28,6 +25,8 @@ SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS full_name, a.attnam
             FROM pg_catalog.pg_attrdef g WHERE g.adrelid = c.oid AND g.adnum = a.attnum) END AS computed,
        EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND a.attnum = ANY (k.conkey)
                AND (k.contype = 'c' OR k.contype = 'f' AND k.confmatchtype = 'f')) AS checked,
+       a.atthasdef OR a.attidentity <> '' AS has_default,
+       ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = leaf.oid) AS labels,
        (SELECT pg_catalog.format('OPERATOR(%%I.%%s)', pn.nspname, op.oprname)
         FROM pg_catalog.pg_opclass f
         JOIN pg_catalog.pg_am m ON m.oid = f.opcmethod AND m.amname = 'btree'
@@ -165,6 +164,7 @@ class Column:
     :param exact: whether two of its values are equal only where their texts are; a collation may say otherwise.
     :param checked: whether a check may mind that it is null.
     :param equality: the operator for that where the type is not `comparable` and has one all the same.
+    :param labels: of an enum, or of an array of one.
     """
 
     name: str
@@ -176,6 +176,8 @@ class Column:
     given: bool = False
     checked: bool = False
     equality: str | None = None
+    has_default: bool = False
+    labels: frozenset[str] = frozenset()
 
     @cached_property
     def sql(self) -> str:
@@ -266,6 +268,7 @@ class Table:
 
     :param full_name: schema and name, quoted where SQL needs it: the key everywhere.
     :param kind: ``p`` for a partitioned table, else ``r``.
+    :param unknown: columns that both sides have, and that were not there, or otherwise, at the restore point.
     """
 
     full_name: str
@@ -275,6 +278,7 @@ class Table:
     key: tuple[str, ...]
     unique: tuple[Unique, ...] = ()
     places: Mapping[str, int] = field(default_factory=dict, compare=False)
+    unknown: frozenset[str] = frozenset()
 
     @property
     def source(self) -> str:
@@ -287,16 +291,16 @@ class Table:
     def plain(self, names: Iterable[str], values: tuple[str | None, ...]) -> tuple[str | None, ...]:
         """The values of these columns in one form where a type takes more than one for the same: 1.0 and 1.00."""
         chosen = [self.column(name).base for name in names]
-        if not _FORMS.keys() & set(chosen):
+        if not FORMS.keys() & set(chosen):
             return values
         return tuple(
-            value if value is None or base not in _FORMS else _FORMS[base](value)
+            value if value is None or base not in FORMS else FORMS[base](value)
             for base, value in zip(chosen, values, strict=True)
         )
 
     def content(self, alias: str) -> str:
-        """An expression that is the same for two rows of the same values."""
-        columns = ", ".join(f"{alias}.{column.sql}" for column in self.columns)
+        """An expression that is the same for two rows of the same values, in each of the three states."""
+        columns = ", ".join(f"{alias}.{column.sql}" for column in self.columns if column.name not in self.unknown)
         return f"pg_catalog.md5(ROW({columns})::pg_catalog.text)"
 
     def column(self, name: str) -> Column:
@@ -305,10 +309,6 @@ class Table:
     def values(self, row: tuple[str | None, ...], names: Iterable[str]) -> tuple[str | None, ...]:
         """The values of these columns in one of its rows."""
         return tuple(row[self.places[name]] for name in names)
-
-    def shape(self) -> dict[str, str]:
-        """What must be alike on three sides for their rows to be compared."""
-        return {column.name: column.type for column in self.columns}
 
 
 @dataclass(frozen=True)
@@ -370,6 +370,8 @@ def _table(row: Row, columns: list[Row], unique: list[Row]) -> Table:
             item["given"],
             item["checked"],
             item["equality"],
+            item["has_default"],
+            frozenset(item["labels"]),
         )
         for item in own
         if not item["generated"]
@@ -398,75 +400,26 @@ def _unique(row: Row, names: list[str], generated: Mapping[str, str]) -> Unique:
     return Unique(row["name"], tuple(columns), parts, row["deferrable"], row["with_nulls"], row["condition"], computed)
 
 
-def _number(value: str) -> str:
-    number = Decimal(value)
-    if not number.is_finite():
-        return str(number)
-    return format(number.normalize(_EXACTLY), "f") if number else "0"
-
-
-def _rank(value: str) -> tuple[int, Decimal]:
-    number = Decimal(value)
-    if number.is_nan():
-        return 2, Decimal()
-    return (0, number) if number.is_finite() else (1 if number > 0 else -1, Decimal())
-
-
-# Numbers are ordered alike everywhere, and by the index of the primary key.
-_RANKS: Mapping[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("int2", "int4", "int8"), int),
-    **dict.fromkeys(("numeric", "float4", "float8"), _rank),
-    "uuid": str,
-}
-# In which form two values of a type are the same if and only if PostgreSQL takes them for equal.
-_FORMS: Mapping[str, Callable[[str], str]] = {
-    "numeric": _number,
-    "float4": _number,
-    "float8": _number,
-    "citext": str.lower,
-}
-
-
-def select(table: Table) -> str:
+def select(table: Table, absent: Collection[str] = ()) -> str:
     """All rows of a table, in an order that is the same on every server and in Python.
+
+    :param absent: columns that there are not; null comes in their place.
 
     A collation may differ from server to server, and Python knows none: what is not a number or a UUID is ordered by
     the bytes of its text.
     """
     # By the row's own columns: a bare name would mean the text that is selected under it.
     order = ", ".join(
-        f"r.{column.sql}" if column.base in _RANKS else f'r.{column.sql}::pg_catalog.text COLLATE "C"'
+        f"r.{column.sql}" if column.base in RANKS else f'r.{column.sql}::pg_catalog.text COLLATE "C"'
         for column in map(table.column, table.key)
     )
-    chosen = ", ".join(f"r.{column.sql}::pg_catalog.text" for column in table.columns)
+    chosen = ", ".join(
+        "NULL::pg_catalog.text" if column.name in absent else f"r.{column.sql}::pg_catalog.text"
+        for column in table.columns
+    )
     return f"SELECT {chosen} FROM {table.source} AS r ORDER BY {order}"
 
 
 def ordering(table: Table) -> tuple[tuple[int, Callable[[str], Any]], ...]:
     """The places of the key's columns in a row, and what makes of each value that by which Python orders likewise."""
-    return tuple((table.places[name], _RANKS.get(table.column(name).base, str)) for name in table.key)
-
-
-def differing(tables: Mapping[str, Table | None]) -> str | None:
-    """Why the rows of a table cannot be compared between the states; None where they can.
-
-    :param tables: the table by the name of the state; None where that state has none.
-    """
-    missing = [side for side, table in tables.items() if table is None]
-    if missing:
-        return f"it does not exist {' and '.join(missing)}"
-    present: dict[str, Table] = {side: table for side, table in tables.items() if table is not None}
-    if any(not table.key for table in present.values()):
-        return "it has no primary key"
-    first, *others = present.values()
-    names = {name for other in others for name, _type in set(first.shape().items()) ^ set(other.shape().items())}
-    if names:
-        return f"its columns differ between the three states: {', '.join(sorted(names))}"
-    if any(other.key != first.key for other in others):
-        return "its primary key differs between the three states"
-    if set(first.key) - first.places.keys():
-        return "its primary key is a generated column"
-    loose = [f"{column.name} ({column.type})" for column in map(first.column, first.key) if not column.exact]
-    if loose:
-        return f"its primary key takes values for equal that are written differently: {', '.join(loose)}"
-    return None
+    return tuple((table.places[name], RANKS.get(table.column(name).base, str)) for name in table.key)

@@ -19,6 +19,7 @@ from .salvage_ask import Asked, ask, equal
 from .salvage_catalog import ForeignKey, Structure, Table
 from .salvage_merge import Change, Values
 from .salvage_order import Order
+from .salvage_shape import Common
 from .salvage_unique import Uniques
 from .salvage_verdict import Sessions, Verdict, differ, written
 from .session import Session
@@ -43,12 +44,14 @@ class Marks:
         order: Order,
         salvaged: Mapping[str, Table],
         sessions: Sessions,
+        compared: Mapping[str, Common],
     ) -> None:
         self._before = before
         self._structure = structure
         self._order = order
         self._salvaged = salvaged
         self._sessions = sessions
+        self._compared = compared
         self._foreign_keys = {_said(key) for key in before.foreign_keys}
         self._held: dict[tuple[str, tuple[str, ...]], set[Values]] = defaultdict(set)
         self._uniques = Uniques(old, order, sessions)
@@ -109,6 +112,7 @@ class Marks:
         refused = self._refused[table.full_name]
         verdicts = [Verdict(refused.get(table.key_of(change.row)) if refused else None) for change in changes]
         self._given(table, changes, verdicts)
+        self._compared[table.full_name].judge(changes, verdicts)
         for key in self._structure.of(table.full_name):
             if set(key.columns) <= table.places.keys():
                 self._references(table, key, changes, verdicts)

@@ -32,9 +32,13 @@ def understood(tables: Mapping[str, Table], old: Structure, sessions: Sessions) 
             if unique.is_plain or all(can_ask(session, query, table, width) for session in asked):
                 usable.append(unique)
             else:
-                lines.append(f"index {unique.name} of {name}: rows that clash there are not found; the file fails then")
+                lines.append(unseen(unique, name))
         found[name] = replace(table, unique=tuple(usable))
     return found, lines
+
+
+def unseen(unique: Unique, table: str) -> str:
+    return f"index {unique.name} of {table}: rows that clash there are not found; the file fails then"
 
 
 def _is_kept_to(table: Table, unique: Unique, old: Structure) -> bool:
