@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.rewind.database.plugins.module_utils._postgres import salvage_known
 from ansible_collections.rewind.database.plugins.module_utils._postgres.salvage_merge import Values
 from ansible_collections.rewind.database.plugins.module_utils._postgres.salvage_order import in_turn
 from ansible_collections.rewind.database.tests.unit.postgres_cluster import Cluster
@@ -372,3 +373,29 @@ def test_a_long_chain_behind_a_row_in_conflict_is_read_a_few_times_only(cluster:
     assert [found["tables"][f"public.{name}"]["conflicts"] for name in ("message", "pos", "tree")] == [300] * 3
     assert sum(line.startswith("comparing") for line in lines) <= 9
     apply(cluster, new, tmp_path / "x.sql")
+
+
+def test_what_is_remembered_goes_to_the_disk_where_it_is_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given more values than memory is meant for, nulls among them, then each is known once, in its own set only."""
+    monkeypatch.setattr(salvage_known, "FEW", 3)
+    values: list[Values] = [("1",), (None,), ("null",), ("a", None), ("ü\n",), ("2",)]
+    with salvage_known.Spill(tmp_path) as spill:
+        one, other = spill.known(), spill.known()
+        assert not one and [one.add(value) for value in values * 2] == [True] * 6 + [False] * 6
+        assert one and all(value in one for value in values) and ("3",) not in one
+        assert list(tmp_path.iterdir()) == [tmp_path / "held.sqlite"]
+        assert [other.add(value) for value in values] == [True] * 6 and ("3",) not in other
+
+
+def test_many_conflicts_are_judged_alike(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given both sides with the same new ids, and children of them, also where these are remembered on the disk, then
+    all of it is marked, and nothing of that stays beside the file."""
+    monkeypatch.setattr(salvage_known, "FEW", 20)
+    found, _old, new = salvaged(
+        cluster, tmp_path / "x.sql", TEAMS,
+        "INSERT INTO users SELECT g, 'old' FROM generate_series(2, 99) AS g;"
+        "INSERT INTO teams SELECT g + 500, 'old', g FROM generate_series(2, 99) AS g",
+        "INSERT INTO users SELECT g, 'new' FROM generate_series(2, 99) AS g",
+    )  # fmt: skip
+    assert found["total"]["conflicts"] == 2 * 98 and rows(cluster, new, "teams") == ["(1,first,1)"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "x.sql"]

@@ -21,6 +21,7 @@ from . import catalog, manifest, salvage_catalog, salvage_sql, salvage_triggers
 from .salvage_ask import waiting
 from .salvage_catalog import Structure, Table, Unique
 from .salvage_file import Sections
+from .salvage_known import Spill
 from .salvage_marks import Marks
 from .salvage_merge import Change, merge, stream
 from .salvage_order import Order, order
@@ -126,7 +127,8 @@ def take(sides: Sides, sections: Sections, limits: Limits, progress: Callable[[s
         opened = _Open(*(stack.enter_context(connect(place, limits)) for place in places))
         for session in opened:
             stack.enter_context(session.snapshot(_SETTINGS))
-        return _Salvage(opened, hashed[0], hashed[1], sections, progress).run()
+        spill = stack.enter_context(Spill(sections.folder))
+        return _Salvage(opened, hashed[0], hashed[1], sections, progress, spill).run()
 
 
 class _Salvage:
@@ -137,6 +139,7 @@ class _Salvage:
         on_old: Mapping[str, Any],
         sections: Sections,
         progress: Callable[[str], None],
+        spill: Spill,
     ) -> None:
         self.opened = opened
         self.at_point = at_point
@@ -154,7 +157,7 @@ class _Salvage:
         self.tables, lines = understood({name: item.table for name, item in compared.items()}, self.old, asked)
         self.found.by_hand += lines
         self.order: Order = order(self.new, self.tables)
-        self.marks = Marks(self.base, self.old, self.new, self.order, self.tables, asked, compared)
+        self.marks = Marks(self.base, self.old, self.new, self.order, self.tables, asked, compared, spill)
         self.written: dict[str, set[str]] = {}
         """The tables that the file writes, and the columns that it changes there."""
 

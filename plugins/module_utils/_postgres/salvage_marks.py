@@ -6,17 +6,18 @@
 unique values are free.
 
 What is held back may take others with it: those that refer to it, those that want a value which it keeps. So everything
-that is held is remembered, and the tables that it may concern are judged once more until nothing is added. Memory grows
-with the rows that are held back, and with nothing else.
+that is held is remembered, and the tables that it may concern are judged once more until nothing is added. What is
+remembered goes to the disk where it is much.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .salvage_ask import Asked, ask, equal
 from .salvage_catalog import ForeignKey, Structure, Table
+from .salvage_known import Known, Spill
 from .salvage_merge import Change, Values
 from .salvage_order import Order
 from .salvage_shape import Common
@@ -45,6 +46,7 @@ class Marks:
         salvaged: Mapping[str, Table],
         sessions: Sessions,
         compared: Mapping[str, Common],
+        spill: Spill,
     ) -> None:
         self._before = before
         self._structure = structure
@@ -53,9 +55,9 @@ class Marks:
         self._sessions = sessions
         self._compared = compared
         self._foreign_keys = {_said(key) for key in before.foreign_keys}
-        self._held: dict[tuple[str, tuple[str, ...]], set[Values]] = defaultdict(set)
-        self._uniques = Uniques(old, order, sessions)
-        self._referring: dict[ForeignKey, set[Values]] = defaultdict(set)
+        self._held: dict[tuple[str, tuple[str, ...]], Known] = defaultdict(spill.known)
+        self._uniques = Uniques(old, order, sessions, spill)
+        self._referring: dict[ForeignKey, Known] = defaultdict(spill.known)
         self._refused: dict[str, dict[Values, str]] = defaultdict(dict)
         self.freed: dict[str, dict[Values, str]] = defaultdict(dict)
         """By table and key of a row that is deleted only at the end: the column whose value it gives up before."""
@@ -89,7 +91,7 @@ class Marks:
             self._uniques.hold(table, change)
             self.dirty.add(table.full_name)
 
-    def keeping(self, table: Table) -> Collection[Values]:
+    def keeping(self, table: Table) -> Known:
         """The keys of rows of the new side that were to give up a unique value, and do not."""
         return self._uniques.keeping(table)
 
@@ -99,9 +101,8 @@ class Marks:
             self.freed[table.full_name][key] = name
             self.dirty.add(table.full_name)
 
-    def _remember(self, known: set[Values], values: Values, concerned: Iterable[str]) -> None:
-        if values not in known:
-            known.add(values)
+    def _remember(self, known: Known, values: Values, concerned: Iterable[str]) -> None:
+        if known.add(values):
             self.dirty.update(name for name in concerned if name in self._salvaged)
 
     def _children(self, key: ForeignKey) -> set[str]:

@@ -10,7 +10,7 @@ And an order of changes that unique values accept: each is given up before anoth
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -78,7 +78,7 @@ class Turns(NamedTuple):
     behind: set[Values]
 
 
-def in_turn(takes: Mapping[Values, Iterable[Values]], keeping: Collection[Values] = ()) -> Turns:
+def in_turn(takes: Mapping[Values, Iterable[Values]], keeping: Container[Values] = ()) -> Turns:
     """
     :param takes: by the key of a row those of the rows whose values it takes.
     :param keeping: rows that give up nothing.

@@ -10,11 +10,12 @@ Nothing here knows what makes two values the same: PostgreSQL is asked with what
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from .salvage_ask import Asked, ask, can_ask, equal, try_ask
 from .salvage_catalog import Structure, Table, Unique
+from .salvage_known import Known, Spill
 from .salvage_merge import Change, Values
 from .salvage_order import Order
 from .salvage_verdict import Sessions, Verdict, differ, written
@@ -79,25 +80,24 @@ def clashing(table: Table, unique: Unique) -> str:
 class Uniques:
     """Judges changes by what other rows have."""
 
-    def __init__(self, old: Structure, order: Order, sessions: Sessions) -> None:
+    def __init__(self, old: Structure, order: Order, sessions: Sessions, spill: Spill) -> None:
         self._old = old
         self._order = order
         self._sessions = sessions
-        self._keeping: dict[str, set[Values]] = defaultdict(set)
+        self._keeping: dict[str, Known] = defaultdict(spill.known)
 
     def hold(self, table: Table, change: Change) -> bool:
         """The change is not made: its row on the new side keeps what it has. Whether that may concern others."""
         if change.base is None or change.base != change.new:
             return False
         known, key = self._keeping[table.full_name], table.key_of(change.base)
-        if key in known or not any(
+        if not any(
             change.old is None or differ(table, unique.columns, change.base, change.old) for unique in table.unique
         ):
             return False
-        known.add(key)
-        return True
+        return known.add(key)
 
-    def keeping(self, table: Table) -> Collection[Values]:
+    def keeping(self, table: Table) -> Known:
         """The keys of the rows that `hold` was told of."""
         return self._keeping[table.full_name]
 

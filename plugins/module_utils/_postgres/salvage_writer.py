@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from . import salvage_sql, salvage_staged
 from .salvage_catalog import Structure, Table
@@ -115,7 +115,7 @@ class Writer:
             self._add("deletes", salvage_sql.delete(self.table, row, self.referring))
         self._deleted += 1
 
-    def end(self, keeping: Collection[Values]) -> Turns:
+    def end(self, keeping: Container[Values]) -> Turns:
         """All changes are there. Returns in which order they take values; those that are not in it are not written.
 
         :param keeping: rows of the new side that give up nothing.
