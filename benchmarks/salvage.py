@@ -4,10 +4,11 @@
 
 """How long a salvage of many changed rows takes, what memory it needs, and how long applying its file takes.
 
-    python -m benchmarks.salvage [--rows 1000000] [--still 1000000]
+    python -m benchmarks.salvage [--rows 1000000] [--still 1000000] [--clashes 1000000]
 
 A server of its own is started and thrown away. A third of the rows is inserted, a third changed and a third deleted on
-the old side; as many as `--still` are in a table that nobody touched.
+the old side; as many as `--still` are in a table that nobody touched. With `--clashes` both sides take that many ids
+from the same sequence instead, with a child each: all of it is in conflict, as after a restore nobody stopped for.
 """
 
 from __future__ import annotations
@@ -48,6 +49,13 @@ INSERT INTO "Progress" SELECT g, 1 + g % 1000, 'new ' || g % 97, g / 7.0, '2025-
 """
 
 
+_CLASHES = """
+INSERT INTO "User" SELECT g, '{side} ' || g FROM generate_series(1001, 1000 + {rows}) AS g;
+INSERT INTO "Progress" SELECT g, 1000 + g, '{side}', g / 7.0, '2025-01-13 15:00:00Z'
+    FROM generate_series(1, {rows}) AS g;
+"""
+
+
 def peak() -> float:
     """The most memory that this process has used, in MiB (Linux counts in KiB)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -61,7 +69,22 @@ def measure(cluster: Cluster, rows: int, still: int, folder: Path) -> None:
     old, new = cluster.copy(base), cluster.copy(base)
     with cluster.connect(old) as connection:
         connection.execute(_HISTORY.format(rows=rows).encode())
-    sides = salvage.Sides(*(Address.of(cluster.uri(name)) for name in (base, old, new)))
+    _salvage(cluster, (base, old, new), still, folder)
+
+
+def clash(cluster: Cluster, rows: int, still: int, folder: Path) -> None:
+    """Both sides go on with the same ids."""
+    base = cluster.create_database(_SCHEMA.format(rows=0, still=still))
+    old, new = cluster.copy(base), cluster.copy(base)
+    for side, name in (("old", old), ("new", new)):
+        with cluster.connect(name) as connection:
+            connection.execute(_CLASHES.format(rows=rows, side=side).encode())
+    _salvage(cluster, (base, old, new), still, folder)
+
+
+def _salvage(cluster: Cluster, names: tuple[str, str, str], still: int, folder: Path) -> None:
+    _base, old, new = names
+    sides = salvage.Sides(*(Address.of(cluster.uri(name)) for name in names))
     path, before, started = folder / "salvage.sql", peak(), time.perf_counter()
     with sections_beside(path) as sections:
         found = salvage.take(sides, sections, Limits(statement=3600), lambda _line: None).as_dict()
@@ -78,6 +101,9 @@ def measure(cluster: Cluster, rows: int, still: int, folder: Path) -> None:
         with cluster.connect(name) as connection:
             query = 'SELECT count(*), sum(hashtextextended(p.*::text, 0)) FROM "Progress" AS p'
             sums.append(connection.execute(query).fetchone())
+    if found["total"]["conflicts"]:
+        print("the new side keeps what is in conflict")
+        return
     print("the new side then holds what the old side has" if sums[0] == sums[1] else f"THE SIDES DIFFER: {sums}")
 
 
@@ -85,9 +111,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--still", type=int, default=1_000_000)
+    parser.add_argument("--clashes", type=int, default=0)
     chosen = parser.parse_args()
     with running_cluster() as cluster, tempfile.TemporaryDirectory() as folder:
-        measure(cluster, chosen.rows, chosen.still, Path(folder))
+        if chosen.clashes:
+            clash(cluster, chosen.clashes, chosen.still, Path(folder))
+        else:
+            measure(cluster, chosen.rows, chosen.still, Path(folder))
     return 0
 
 

@@ -131,14 +131,22 @@ notes:
   - Who applies a file with new or deleted rows of a table that refers to itself needs the privilege TEMPORARY on the
     database, which PostgreSQL gives to everybody unless it was revoked.
   - Not compared, but named, are tables without a primary key, tables whose primary key takes values for equal that are
-    written differently (C(citext), collations that are not deterministic), tables whose columns differ between the
+    written differently (C(citext), collations that are not deterministic), tables whose primary keys differ between the
     states, tables of migration tools, foreign tables, materialized views, large objects, and what the role
     may not read.
+  - Of a table whose columns differ between the states those are compared and written that both sides have with the same
+    type, or whole numbers or texts of another width; the others are named. Marked C(CONFLICT) are then what the new
+    side cannot take (a number or text that is too long, a label that its enum does not have, a null), new rows that
+    lack a value which they must have there, deletions where the new side has columns that were not compared, and rows
+    in which both sides differ in a column that came only after the restore point.
   - Unique values are given up before another row takes them. Rows that only exchange theirs are marked C(CONFLICT), and
     so is a row whose value a deleted one must keep until nothing refers to that any more, where it cannot be null.
-  - Not foreseen are clashes with unique indexes that have a condition or an expression or belong to a single partition,
-    and with exclusion constraints. They make the transaction fail, and change nothing.
-    So does a trigger that writes a row which is in the file too; the file says how to disable it.
+  - What only one row may have is judged by what unique indexes and exclusion constraints say, with expressions and
+    conditions. One that the old or the new side cannot compute is named; a clash there makes the transaction fail, and
+    changes nothing.
+  - Triggers and rules of the tables that are written are disabled while the file is applied, which only the owner of
+    the tables may do, and which other sessions wait for that write to them. To let one do its work again for the rows
+    of the file, delete the two statements that name it.
 """
 
 EXAMPLES = r"""
@@ -184,7 +192,8 @@ salvage:
       description: All rows that the old side has inserted, changed or deleted.
       type: int
     skipped:
-      description: Tables and sequences that are not in the file, with the reason; and whether there are large objects.
+      description:
+        - Tables, columns and sequences that are not in the file, with the reason; and whether there are large objects.
       type: dict
       sample: {'public.log': 'it has no primary key (10 rows at the restore point, 12 on the old side)'}
     sequences:
@@ -193,10 +202,17 @@ salvage:
     by_hand:
       description:
         - Foreign keys in a circle for which no order of the statements is right. Rows that need one are in conflict.
+        - Unique indexes and exclusion constraints in which no clash can be foreseen.
       type: list
       elements: str
     triggers:
-      description: Tables in the file that have triggers, which will fire.
+      description:
+        - Tables in the file that have triggers or rules. The file disables these before it writes, and leaves them as
+          they were - what they did on the old side is in the file like everything else.
+      type: list
+      elements: str
+    owners:
+      description: The owners of these tables. Only they, and superusers, can apply the file as it is.
       type: list
       elements: str
 skipped_reason:

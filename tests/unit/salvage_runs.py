@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ from ansible_collections.rewind.database.tests.unit.postgres_world import addres
 Json = dict[str, Any]
 
 
-def run(cluster: Cluster, path: Path, base: str, old: str, new: str) -> Json:
+def run(
+    cluster: Cluster, path: Path, base: str, old: str, new: str, progress: Callable[[str], None] = lambda _line: None
+) -> Json:
     """A salvage of three databases; what it found."""
     sides = salvage.Sides(*(address(cluster, name) for name in (base, old, new)))
     with sections_beside(path) as sections:
-        found = salvage.take(sides, sections, Limits(statement=60), lambda _line: None).as_dict()
+        found = salvage.take(sides, sections, Limits(statement=60), progress).as_dict()
         put_together(sections, header(["A test"], found, path), path)
     return found
 
@@ -53,3 +56,9 @@ def three(cluster: Cluster, schema: str, old: str = "", new: str = "") -> tuple[
 def ask(cluster: Cluster, database: str, query: str) -> list[Any]:
     with cluster.connect(database) as connection:
         return [row[0] for row in connection.execute(query.encode()).fetchall()]
+
+
+def fires(cluster: Cluster, database: str) -> list[str]:
+    """How each trigger fires."""
+    query = "SELECT tgrelid::regclass || ' ' || tgname || ' ' || tgenabled::text FROM pg_trigger ORDER BY 1"
+    return ask(cluster, database, query)

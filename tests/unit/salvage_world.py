@@ -42,6 +42,23 @@ CREATE TABLE measure_1 PARTITION OF measure FOR VALUES FROM ('2025-01-01') TO ('
 CREATE TABLE measure_2 PARTITION OF measure DEFAULT;
 CREATE TABLE plain (text text);
 CREATE MATERIALIZED VIEW summary AS SELECT count(*) AS n FROM "User";
+CREATE TABLE log (id bigserial PRIMARY KEY, line text);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN INSERT INTO log (line) VALUES (TG_TABLE_NAME || ' ' || TG_OP); RETURN NULL; END $$;
+CREATE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE ON "Quest" FOR EACH ROW EXECUTE FUNCTION note();
+CREATE TRIGGER "noted ""too" AFTER INSERT ON measure FOR EACH ROW EXECUTE FUNCTION note();
+CREATE TRIGGER noted AFTER UPDATE ON measure_2 FOR EACH STATEMENT EXECUTE FUNCTION note();
+ALTER TABLE measure_2 ENABLE ALWAYS TRIGGER noted;
+ALTER TABLE "QuestProgress" ADD touched timestamptz;
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN NEW.touched := clock_timestamp(); RETURN NEW; END $$;
+CREATE TRIGGER touched BEFORE INSERT OR UPDATE ON "QuestProgress" FOR EACH ROW EXECUTE FUNCTION touch();
+ALTER TABLE "Team" ADD members int NOT NULL DEFAULT 0;
+CREATE FUNCTION recount() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF TG_OP <> 'INSERT' THEN UPDATE "Team" SET members = members - 1 WHERE id = OLD.team; END IF;
+  IF TG_OP <> 'DELETE' THEN UPDATE "Team" SET members = members + 1 WHERE id = NEW.team; END IF;
+  RETURN NULL; END $$;
+CREATE TRIGGER counted AFTER INSERT OR DELETE OR UPDATE OF team ON "User" FOR EACH ROW EXECUTE FUNCTION recount();
 """
 TABLES = {
     '"User"': ("id",),
@@ -51,6 +68,7 @@ TABLES = {
     '"Shop Floor".item': ("uid",),
     "measure": ("day", "sensor"),
     '"Team"': ("id",),
+    "log": ("id",),
 }
 # child, its columns, parent.
 REFERENCES = [

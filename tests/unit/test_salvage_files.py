@@ -26,7 +26,7 @@ from ansible_collections.rewind.database.tests.unit.postgres_world import (
     serve,
     without_key,
 )
-from ansible_collections.rewind.database.tests.unit.salvage_runs import Json, apply, ask, run, three
+from ansible_collections.rewind.database.tests.unit.salvage_runs import Json, apply, ask, fires, run, three
 from ansible_collections.rewind.database.tests.unit.salvage_world import (
     SCHEMA,
     TABLES,
@@ -66,7 +66,7 @@ def test_the_file_gives_exactly_the_union(cluster: Cluster, tmp_path: Path, rng:
         ahead = sequences_of(connection)
     with cluster.connect(new) as connection:
         behind = sequences_of(connection)
-    path = tmp_path / "salvage.sql"
+    path, as_before = tmp_path / "salvage.sql", fires(cluster, new)
     found = run(cluster, path, base, old, new)
     for _time in range(2):
         apply(cluster, new, path)
@@ -77,6 +77,7 @@ def test_the_file_gives_exactly_the_union(cluster: Cluster, tmp_path: Path, rng:
             assert after[table] == wanted[table], table
     for name, value in sequences.items():
         assert value == max(filter(None, (ahead[name], behind[name])), default=None), name
+    assert fires(cluster, new) == as_before, "every trigger fires as it did"
     assert found["total"]["conflicts"] == conflicts
     assert path.read_text(encoding="utf-8").count("-- CONFLICT ") == conflicts
     assert path.stat().st_mode & 0o777 == 0o600
@@ -101,7 +102,7 @@ def test_what_cannot_be_compared_is_named(cluster: Cluster, tmp_path: Path) -> N
         CREATE MATERIALIZED VIEW view AS SELECT 1 AS a; CREATE UNLOGGED TABLE fast (id int PRIMARY KEY)"""
     old = """INSERT INTO keyless VALUES (1); INSERT INTO moved VALUES (1); INSERT INTO dropped VALUES (1);
         CREATE TABLE made (id int PRIMARY KEY); INSERT INTO made VALUES (1)"""
-    new = "ALTER TABLE moved ALTER a TYPE bigint; DROP TABLE dropped"
+    new = "ALTER TABLE moved DROP CONSTRAINT moved_pkey, ADD PRIMARY KEY (a); DROP TABLE dropped"
     found = run(cluster, tmp_path / "x.sql", *three(cluster, schema, old, new))
     assert found["rows"] == 0 and found["tables"] == {}
     assert found["skipped"] == {
@@ -109,7 +110,7 @@ def test_what_cannot_be_compared_is_named(cluster: Cluster, tmp_path: Path) -> N
         "public.fast": "unlogged table: not restored",
         "public.keyless": "it has no primary key (0 rows at the restore point, 1 on the old side)",
         "public.made": "it does not exist at the restore point and on the new side",
-        "public.moved": "its columns differ between the three states: a "
+        "public.moved": "its primary key differs between the three states "
         "(0 rows at the restore point, 1 on the old side)",
         "public.view": "materialized view: derived data",
     }

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.rewind.database.plugins.module_utils._postgres import salvage_known
+from ansible_collections.rewind.database.plugins.module_utils._postgres.salvage_merge import Values
 from ansible_collections.rewind.database.plugins.module_utils._postgres.salvage_order import in_turn
 from ansible_collections.rewind.database.tests.unit.postgres_cluster import Cluster
 from ansible_collections.rewind.database.tests.unit.salvage_runs import Json, apply, ask, run, three
@@ -70,6 +72,27 @@ def test_what_is_equal_but_written_differently_is_a_change(cluster: Cluster, tmp
     assert found["total"]["changed"] == len(changes), found["tables"]
     for kind in changes:
         assert rows(cluster, new, f'"{kind}"') == rows(cluster, old, f'"{kind}"')
+
+
+NAMES = """CREATE TABLE {name} (id int PRIMARY KEY, a regclass, b regclass[], c regproc, d regtype, e regprocedure,
+      f note, g json, up int {refers});
+    INSERT INTO {name} VALUES (1, 'note', '{{far.t,note}}', 'far.f', 'note', 'far.f()', '(far.t,x)', '{{}}'),
+      (2, 'note', '{{far.t}}', 'far.f', 'note', 'far.f()', '(note,x)', '{{}}')"""
+NAMES_CHANGED = """UPDATE {name} SET a = 'far.t', b = '{{note}}', c = 'pi', d = 'far.t', e = 'pi()', f = '(note,)',
+      g = '{{ }}' WHERE id = 1; DELETE FROM {name} WHERE id = 2;
+    INSERT INTO {name} VALUES (3, 'far.t', '{{note}}', 'far.f', 'far.t', 'far.f()', '(far.t,)', '[]', 3)"""
+
+
+@pytest.mark.parametrize("refers", ["", "REFERENCES t (id)"])
+def test_values_that_name_something_are_found_under_any_path(cluster: Cluster, tmp_path: Path, refers: str) -> None:
+    """Given columns of tables, functions, types and the like, whose texts depend on the search path, then they come."""
+    schema = """CREATE TYPE note AS (at regclass, text text); CREATE SCHEMA far; CREATE TABLE far.t (a int);
+        CREATE FUNCTION far.f() RETURNS int LANGUAGE sql AS 'SELECT 1';"""
+    found, old, new = salvaged(
+        cluster, tmp_path / "x.sql", schema + NAMES.format(name="t", refers=refers), NAMES_CHANGED.format(name="t")
+    )
+    assert found["total"] == {"inserted": 1, "changed": 1, "deleted": 1, "conflicts": 0, "already_there": 0}
+    assert rows(cluster, new, "t") == rows(cluster, old, "t")
 
 
 def test_large_objects_are_named(cluster: Cluster, tmp_path: Path) -> None:
@@ -310,6 +333,69 @@ def test_many_rows_of_one_tree_make_no_statement_of_all_of_them(cluster: Cluster
 
 
 def test_changes_are_ordered_by_what_they_take() -> None:
-    """Given chains and circles, then chains are in turn, and of circles no row is in it, nor in the chains' way."""
-    turns, circles = in_turn({("1",): [("2",)], ("2",): [("3",)], ("3",): [("9",)], ("5",): [("6",)], ("6",): [("5",)]})
-    assert turns == [("3",), ("2",), ("1",)] and circles == {("5",), ("6",)}
+    """Given chains and circles, then chains are in turn; what is in a circle, or behind one or what is kept, waits."""
+    turns = in_turn(
+        {("1",): [("2",)], ("2",): [("3",)], ("3",): [("9",)], ("5",): [("6",)], ("6",): [("5",)], ("7",): [("6",)],
+         ("8",): [("8",)], ("0",): [("4",)], ("a",): [("0",), ("3",)]},
+        {("4",)},
+    )  # fmt: skip
+    assert turns.order == [("3",), ("2",), ("1",)]
+    assert turns.circles == {("5",), ("6",), ("8",)} and turns.behind == {("7",), ("0",), ("a",)}
+
+
+def test_a_hundred_thousand_exchanges_and_a_long_chain_are_ordered_at_once() -> None:
+    """Given as many circles and a chain as long, in the worst order, then that takes no longer than to look at each."""
+    many = 100_000
+    takes: dict[Values, list[Values]] = {(str(number),): [(str(number + 1),)] for number in range(many)}
+    takes |= {(f"{number}{side}",): [(f"{number}{other}",)] for number in range(many) for side, other in ("ab", "ba")}
+    turns = in_turn(takes, {("none",)})
+    assert turns.order == [(str(number),) for number in reversed(range(many))] and len(turns.circles) == 2 * many
+    assert len(in_turn(takes, {(str(many),)}).behind) == many
+
+
+def test_a_long_chain_behind_a_row_in_conflict_is_read_a_few_times_only(cluster: Cluster, tmp_path: Path) -> None:
+    """Given values that move on, messages that answer each other, and a tree that goes, each behind a row in conflict,
+    then what waits is found at once, and not one row each time that the table is read."""
+    schema = """CREATE TABLE pos (id int PRIMARY KEY, pos int UNIQUE, note text);
+        CREATE TABLE message (id int PRIMARY KEY, up int REFERENCES message (id));
+        CREATE TABLE tree (id int PRIMARY KEY, up int REFERENCES tree (id), note text);
+        INSERT INTO pos SELECT g, g FROM generate_series(1, 300) AS g;
+        INSERT INTO tree SELECT g, NULLIF(g - 1, 0) FROM generate_series(1, 300) AS g"""
+    base, old, new = three(
+        cluster, schema,
+        "UPDATE pos SET pos = pos + 1000; UPDATE pos SET pos = pos - 999; DELETE FROM tree;"
+        "INSERT INTO message SELECT g, NULLIF(g - 1, 0) FROM generate_series(1, 300) AS g",
+        "UPDATE pos SET note = 'x' WHERE id = 300; INSERT INTO message VALUES (1, 1);"
+        "UPDATE tree SET note = 'x' WHERE id = 300",
+    )  # fmt: skip
+    lines: list[str] = []
+    found = run(cluster, tmp_path / "x.sql", base, old, new, lines.append)
+    assert [found["tables"][f"public.{name}"]["conflicts"] for name in ("message", "pos", "tree")] == [300] * 3
+    assert sum(line.startswith("comparing") for line in lines) <= 9
+    apply(cluster, new, tmp_path / "x.sql")
+
+
+def test_what_is_remembered_goes_to_the_disk_where_it_is_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given more values than memory is meant for, nulls among them, then each is known once, in its own set only."""
+    monkeypatch.setattr(salvage_known, "FEW", 3)
+    values: list[Values] = [("1",), (None,), ("null",), ("a", None), ("ü\n",), ("2",)]
+    with salvage_known.Spill(tmp_path) as spill:
+        one, other = spill.known(), spill.known()
+        assert not one and [one.add(value) for value in values * 2] == [True] * 6 + [False] * 6
+        assert one and all(value in one for value in values) and ("3",) not in one
+        assert list(tmp_path.iterdir()) == [tmp_path / "held.sqlite"]
+        assert [other.add(value) for value in values] == [True] * 6 and ("3",) not in other
+
+
+def test_many_conflicts_are_judged_alike(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given both sides with the same new ids, and children of them, also where these are remembered on the disk, then
+    all of it is marked, and nothing of that stays beside the file."""
+    monkeypatch.setattr(salvage_known, "FEW", 20)
+    found, _old, new = salvaged(
+        cluster, tmp_path / "x.sql", TEAMS,
+        "INSERT INTO users SELECT g, 'old' FROM generate_series(2, 99) AS g;"
+        "INSERT INTO teams SELECT g + 500, 'old', g FROM generate_series(2, 99) AS g",
+        "INSERT INTO users SELECT g, 'new' FROM generate_series(2, 99) AS g",
+    )  # fmt: skip
+    assert found["total"]["conflicts"] == 2 * 98 and rows(cluster, new, "teams") == ["(1,first,1)"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "x.sql"]

@@ -17,13 +17,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from . import catalog, manifest, salvage_catalog, salvage_sql
+from . import catalog, manifest, salvage_catalog, salvage_sql, salvage_triggers
 from .salvage_ask import waiting
-from .salvage_catalog import Structure, Table, Unique, differing
+from .salvage_catalog import Structure, Table, Unique
 from .salvage_file import Sections
-from .salvage_marks import Marks, Sessions, Verdict
+from .salvage_known import Spill
+from .salvage_marks import Marks
 from .salvage_merge import Change, merge, stream
 from .salvage_order import Order, order
+from .salvage_shape import AT_POINT, ON_NEW, ON_OLD, Common, common
+from .salvage_unique import understood, unseen
+from .salvage_verdict import Sessions, Verdict
 from .salvage_writer import Writer
 from .session import Address, Limits, Session, connect
 from .tables import identifier
@@ -38,7 +42,8 @@ _SETTINGS = {
 }
 _LARGE_OBJECTS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata) AS there"
 _BOTH, _NEITHER = Verdict(""), Verdict()
-AT_POINT, ON_OLD, ON_NEW = "at the restore point", "on the old side", "on the new side"
+_EXCHANGED = "it exchanges a unique value with other rows, and each must have it first"
+_KEPT = "a row of the new side that has its unique value, or waits for it, is in conflict and keeps it"
 
 
 class Sides(NamedTuple):
@@ -76,6 +81,7 @@ class Found:
     sequences: dict[str, int] = field(default_factory=dict)
     by_hand: list[str] = field(default_factory=list)
     triggers: list[str] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         counts = [item.as_dict() for item in self.tables.values()]
@@ -88,6 +94,7 @@ class Found:
             "sequences": self.sequences,
             "by_hand": self.by_hand,
             "triggers": self.triggers,
+            "owners": self.owners,
         }
 
 
@@ -120,7 +127,8 @@ def take(sides: Sides, sections: Sections, limits: Limits, progress: Callable[[s
         opened = _Open(*(stack.enter_context(connect(place, limits)) for place in places))
         for session in opened:
             stack.enter_context(session.snapshot(_SETTINGS))
-        return _Salvage(opened, hashed[0], hashed[1], sections, progress).run()
+        spill = stack.enter_context(Spill(sections.folder))
+        return _Salvage(opened, hashed[0], hashed[1], sections, progress, spill).run()
 
 
 class _Salvage:
@@ -131,6 +139,7 @@ class _Salvage:
         on_old: Mapping[str, Any],
         sections: Sections,
         progress: Callable[[str], None],
+        spill: Spill,
     ) -> None:
         self.opened = opened
         self.at_point = at_point
@@ -143,10 +152,14 @@ class _Salvage:
         )
         # What they say is about the schema of their own side, which no row brings over.
         self.migrations = {name for part in (self.base, self.old, self.new) for name in part.migrations}
-        self.tables = dict(self._comparable())
-        self.order: Order = order(self.new, self.tables)
         asked = Sessions(opened.ask_base, opened.old, opened.ask_new)
-        self.marks = Marks(self.base, self.new, self.order, self.tables, asked)
+        compared = dict(self._comparable())
+        self.tables, lines = understood({name: item.table for name, item in compared.items()}, self.old, asked)
+        self.found.by_hand += lines
+        self.order: Order = order(self.new, self.tables)
+        self.marks = Marks(self.base, self.old, self.new, self.order, self.tables, asked, compared, spill)
+        self.written: dict[str, set[str]] = {}
+        """The tables that the file writes, and the columns that it changes there."""
 
     def run(self) -> Found:
         # What is held back in one table may concern another that was written already, or the same one.
@@ -156,15 +169,22 @@ class _Salvage:
                     self._table(self.tables[name])
         self._sequences()
         self._large_objects()
-        written = {name for name, counts in self.found.tables.items() if sum(vars(counts).values())}
-        self.found.triggers = sorted(written & self.new.triggers)
-        self.found.by_hand = sorted(
+        self._triggers()
+        self.found.by_hand += sorted(
             f"{key.name} of {key.child}: it closes a circle with {key.parent}, and can neither wait nor be null"
             for key in self.marks.by_hand
         )
         return self.found
 
-    def _comparable(self) -> Iterator[tuple[str, Table]]:
+    def _triggers(self) -> None:
+        triggers = salvage_triggers.concerned(self.new, self.written)
+        if triggers:
+            self.sections.add("disabled", salvage_triggers.disable(triggers))
+            self.sections.add("enabled", salvage_triggers.enable(triggers))
+        self.found.triggers = sorted({trigger.table for trigger in triggers})
+        self.found.owners = sorted({trigger.owner for trigger in triggers})
+
+    def _comparable(self) -> Iterator[tuple[str, Common]]:
         """The tables whose rows the old side has changed and that can be compared; the others that it has are named."""
         states: dict[str, tuple[Structure, Mapping[str, Any]]] = {
             AT_POINT: (self.base, self.at_point),
@@ -182,11 +202,15 @@ class _Salvage:
                 continue
             tables = {side: structure.tables.get(name) for side, (structure, _read) in states.items()}
             tools = "a migration tool's own table" if name in self.migrations else None
-            why = unread or tools or differing({**tables, ON_NEW: self.new.tables.get(name)})
-            if why is None:
-                yield name, self.new.tables[name]
-            else:
-                self.found.skipped[name] = f"{why}{_rows(before, after)}"
+            compared = unread or tools or common({**tables, ON_NEW: self.new.tables.get(name)})
+            if isinstance(compared, str):
+                self.found.skipped[name] = f"{compared}{_rows(before, after)}"
+                continue
+            yield name, compared
+            for column, reason in compared.left_out.items():
+                self.found.skipped[f"{name}.{identifier(column)}"] = f"column: {reason}"
+            for unique in compared.unjudged:
+                self.found.by_hand.append(unseen(unique, name))
         for read in (self.at_point, self.on_old):
             for name, reason in read["skipped"].items():
                 self.found.skipped.setdefault(name, reason)
@@ -207,8 +231,13 @@ class _Salvage:
                 writer.write(change, verdict)
             if number % 100_000 == 0:
                 self.progress(f"comparing {table.full_name}: {number} changed rows so far")
-        for key in writer.end():
-            self.marks.refuse(table, key, "it exchanges a unique value with other rows, and each must have it first")
+        turns = writer.end(self.marks.keeping(table))
+        for keys, reason in ((turns.circles, _EXCHANGED), (turns.behind, _KEPT)):
+            for key in keys:
+                self.marks.refuse(table, writer.takes[key][0], reason)
+        self.written.pop(table.full_name, None)
+        if writer.columns is not None:
+            self.written[table.full_name] = writer.columns
         if table.full_name not in self.marks.dirty:
             self._give_up(table, writer)
 
@@ -217,8 +246,8 @@ class _Salvage:
         holders = {holder for _change, verdict in writer.takes.values() for _unique, holder in verdict.takes}
         if not holders or not writer.referring:
             return
-        late = waiting(self.new, table, holders, self.opened.ask_new, self.opened.old)
-        for key, (_change, verdict) in writer.takes.items():
+        late = waiting(self.new, table, holders, self.opened.ask_new, self.opened.old, self.old)
+        for change, verdict in writer.takes.values():
             for unique, holder in verdict.takes:
                 if holder not in late or self.marks.freed[table.full_name].get(holder) in unique.columns:
                     continue
@@ -226,8 +255,9 @@ class _Salvage:
                 if name is not None and holder not in self.marks.freed[table.full_name]:
                     self.marks.free(table, holder, name)
                 else:
-                    what = ", ".join(map(identifier, unique.columns))
-                    self.marks.refuse(table, key, f"a deleted row has its {what} until nothing refers to it any more")
+                    self.marks.refuse(
+                        table, change, f"a deleted row has its {unique.what} until nothing refers to it any more"
+                    )
 
     def _judged(self, table: Table) -> Iterator[tuple[Change, Verdict]]:
         """Every change, and what becomes of it."""
@@ -235,7 +265,8 @@ class _Salvage:
         waiting: list[Change] = []
         with contextlib.ExitStack() as stack:
             # All three name the columns in the order of the new side.
-            rows = [stack.enter_context(contextlib.closing(stream(session, table))) for session in sessions]
+            streams = [stream(session, table, table.unknown if session is sessions[0] else ()) for session in sessions]
+            rows = [stack.enter_context(contextlib.closing(some)) for some in streams]
             for change in merge(table, *rows):
                 waiting.append(change)
                 if len(waiting) >= BATCH:
@@ -280,8 +311,9 @@ def _nullable(table: Table, unique: Unique) -> str | None:
     """A column of these that frees the values of all of them by being null."""
     if unique.with_nulls:
         return None
-    found = (table.column(name) for name in unique.columns if name not in table.key)
-    return next((column.name for column in found if not column.required and not column.given), None)
+    alone = {part.column for part in unique.parts}
+    found = (table.column(name) for name in unique.columns if name in alone and name not in table.key)
+    return next((item.name for item in found if not (item.required or item.given or item.checked)), None)
 
 
 def _rows(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str:

@@ -12,30 +12,39 @@ from typing import Any, NamedTuple, TypeAlias
 
 from .salvage_catalog import Column, ForeignKey, Structure, Table
 from .salvage_merge import Values
-from .session import Session
+from .session import Session, Statement
 from .tables import identifier
 
 Place: TypeAlias = "tuple[str, Values]"
 
 
 class Asked(NamedTuple):
-    """The values that are asked for, in these columns of this table; more than columns where the query needs others.
-
-    :param with_nulls: whether a null is the same as another.
-    """
+    """The values that are asked for, in these columns of this table; more than columns where the query needs others."""
 
     table: Table
     names: Sequence[str]
     values: Sequence[Values]
-    with_nulls: bool = False
 
 
-def equal(column: Column, alias: str, name: str, number: int, *, with_nulls: bool = False) -> str:
-    """The condition that a row has a value asked for; as text where its type has no equality without a search path."""
-    same = "IS NOT DISTINCT FROM" if with_nulls else "="
+def equal(column: Column, name: str, number: int) -> str:
+    """The condition that a row has a value asked for: as its type has it, else as its text."""
     if column.comparable:
-        return f"{alias}.{identifier(name)} {same} k.c{number}::{column.type}"
-    return f"{alias}.{identifier(name)}::pg_catalog.text {same} k.c{number}"
+        return f"{name} = k.c{number}::{column.type}"
+    if column.equality is not None:
+        return f"{name} {column.equality} k.c{number}::{column.type}"
+    return f"{name}::pg_catalog.text = k.c{number}"
+
+
+def _statement(query: str, asked: Asked, width: int) -> Statement:
+    columns = [f"c{number}" for number in range(width)]
+    arrays = ", ".join(["pg_catalog.unnest(%s::pg_catalog.text[])"] * len(columns))
+    keys = f"ROWS FROM ({arrays}) WITH ORDINALITY AS k({', '.join(columns)}, place)"
+    same = " AND ".join(
+        equal(asked.table.column(name), f"r.{identifier(name)}", number) for number, name in enumerate(asked.names)
+    )
+    # Names may hold braces: nothing is formatted.
+    text = query.replace("{same}", same).replace("%", "%%").replace("{keys}", keys)
+    return text, [list(column) for column in zip(*asked.values, strict=True)] or [[] for _column in columns]
 
 
 def ask(session: Session, query: str, asked: Asked) -> list[dict[str, Any]]:
@@ -43,22 +52,41 @@ def ask(session: Session, query: str, asked: Asked) -> list[dict[str, Any]]:
 
     :param query: holds ``{keys}`` for the values asked for, k.c0 and so on, and may hold ``{same}`` for r's columns.
     """
-    columns = [f"c{number}" for number in range(len(asked.values[0]))]
-    arrays = ", ".join(["pg_catalog.unnest(%s::pg_catalog.text[])"] * len(columns))
-    keys = f"ROWS FROM ({arrays}) WITH ORDINALITY AS k({', '.join(columns)}, place)"
-    same = " AND ".join(
-        equal(asked.table.column(name), "r", name, number, with_nulls=asked.with_nulls)
-        for number, name in enumerate(asked.names)
-    )
-    # Names may hold braces: nothing is formatted.
-    text = query.replace("{same}", same).replace("%", "%%").replace("{keys}", keys)
-    return session.run((text, [list(column) for column in zip(*asked.values, strict=True)]))[0]
+    return session.run(_statement(query, asked, len(asked.values[0])))[0]
 
 
-def waiting(structure: Structure, table: Table, keys: Collection[Values], new: Session, old: Session) -> set[Values]:
+def can_ask(session: Session, query: str, table: Table, width: int) -> bool:
+    """Whether a question is understood at all."""
+    return isinstance(session.try_each([_statement(query, Asked(table, (), ()), width)])[0], list)
+
+
+def try_ask(session: Session, query: str, asked: Asked) -> tuple[list[dict[str, Any]], list[int]]:
+    """Like `ask`, where one of the values may make the question fail: also the numbers of those that do."""
+    rows: list[dict[str, Any]] = []
+    failed: list[int] = []
+    parts = [(0, asked.values)]
+    while parts:
+        first, values = parts.pop()
+        answer = session.try_each([_statement(query, asked._replace(values=values), len(values[0]))])[0]
+        if isinstance(answer, list):
+            rows += ({**row, "place": row["place"] + first} for row in answer)
+        elif answer.retryable:
+            raise answer
+        elif len(values) == 1:
+            failed.append(first)
+        else:
+            half = len(values) // 2
+            parts += [(first, values[:half]), (first + half, values[half:])]
+    return rows, failed
+
+
+def waiting(
+    structure: Structure, table: Table, keys: Collection[Values], new: Session, old: Session, was: Structure
+) -> set[Values]:
     """Those of the rows, which the old side has deleted, that go only at the end: others turn away from them before.
 
     :param keys: of rows on the new side; those that the old side still has are none of these.
+    :param was: the old side's structure.
     """
     parents: dict[Place, set[Place]] = defaultdict(set)
     blocked: list[Place] = []
@@ -72,12 +100,15 @@ def waiting(structure: Structure, table: Table, keys: Collection[Values], new: S
             for key in structure.referring_to(name):
                 child = structure.tables[key.child]
                 pairs = _referring(new, structure.tables[name], child, key, some)
-                on_old = _there(old, child, {one for one, _other in pairs}) if child.key else set()
+                # Of a table that the old side does not have so, nothing goes.
+                other_side = was.tables.get(child.full_name)
+                alike = bool(child.key) and other_side is not None and other_side.key == child.key
+                on_old = _there(old, child, {one for one, _other in pairs}) if alike else set()
                 for one, other in pairs:
                     if (child.full_name, one) == (name, other):
                         continue
                     parents[child.full_name, one].add((name, other))
-                    (blocked.append if one in on_old or not child.key else found.add)((child.full_name, one))
+                    (blocked.append if one in on_old or not alike else found.add)((child.full_name, one))
         edge = found - seen
         seen |= edge
     late = set(blocked)
@@ -103,7 +134,7 @@ def _referring(
         f" JOIN {child.full_name} AS c ON {refers}"
     )
     rows = ask(new, query, Asked(parent, parent.key, keys))
-    return {(tuple(row["has"]), keys[row["place"] - 1]) for row in rows}
+    return {(child.plain(child.key, tuple(row["has"])), keys[row["place"] - 1]) for row in rows}
 
 
 def _there(session: Session, table: Table, keys: Iterable[Values]) -> set[Values]:

@@ -6,31 +6,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, NamedTuple
 
 from . import catalog, migrations
+from .salvage_values import FORMS, RANKS
 from .session import Row, Session, Statement
 from .tables import identifier
-
-# Whole numbers are ordered alike everywhere, and by the index of the primary key.
-WHOLE_NUMBERS = frozenset({"int2", "int4", "int8"})
-_BY_THEMSELVES = WHOLE_NUMBERS | {"uuid"}
 
 _COLUMNS: Statement = (
     """
 SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS full_name, a.attname AS name,
        pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, base.typname AS base,
-       a.attgenerated <> '' AS generated, a.attnotnull AS required, a.attidentity = 'a' AS given,
+       a.attgenerated <> '' AS generated, a.attnotnull OR base.not_null AS required, a.attidentity = 'a' AS given,
+       CASE WHEN a.attgenerated <> '' THEN (SELECT pg_catalog.pg_get_expr(g.adbin, g.adrelid)
+            FROM pg_catalog.pg_attrdef g WHERE g.adrelid = c.oid AND g.adnum = a.attnum) END AS computed,
+       EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND a.attnum = ANY (k.conkey)
+               AND (k.contype = 'c' OR k.contype = 'f' AND k.confmatchtype = 'f')) AS checked,
+       a.atthasdef OR a.attidentity <> '' AS has_default,
+       ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = leaf.oid) AS labels,
+       (SELECT pg_catalog.format('OPERATOR(%%I.%%s)', pn.nspname, op.oprname)
+        FROM pg_catalog.pg_opclass f
+        JOIN pg_catalog.pg_am m ON m.oid = f.opcmethod AND m.amname = 'btree'
+        JOIN pg_catalog.pg_amop p ON p.amopfamily = f.opcfamily AND p.amopstrategy = 3
+          AND p.amoplefttype = f.opcintype AND p.amoprighttype = f.opcintype
+        JOIN pg_catalog.pg_operator op ON op.oid = p.amopopr
+        JOIN pg_catalog.pg_namespace pn ON pn.oid = op.oprnamespace
+        WHERE f.opcdefault AND f.opcintype = base.oid) AS equality,
        leaf.typtype = 'e' OR (leaf.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
                               AND leaf.typname = ANY (%s)) AS comparable,
-       COALESCE(o.collisdeterministic, true) AND leaf.typname NOT IN ('jsonb', 'interval', 'timetz') AS exact
+       COALESCE(o.collisdeterministic, true) AND leaf.typname NOT IN ('jsonb', 'interval', 'timetz')
+       AND (base.oid = leaf.oid OR leaf.typname NOT IN ('numeric', 'float4', 'float8')) AS exact
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-JOIN pg_catalog.pg_type base ON base.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
+-- A domain may be one over another.
+CROSS JOIN LATERAL (
+    WITH RECURSIVE below AS (
+        SELECT t.oid, t.typtype, t.typbasetype, t.typnotnull
+        UNION ALL
+        SELECT n.oid, n.typtype, n.typbasetype, n.typnotnull FROM below JOIN pg_catalog.pg_type n
+          ON below.typtype = 'd' AND n.oid = below.typbasetype)
+    SELECT p.oid, p.typname, p.typcategory, p.typelem,
+           (SELECT pg_catalog.bool_or(typnotnull) FROM below) AS not_null
+    FROM below JOIN pg_catalog.pg_type p ON p.oid = below.oid WHERE below.typtype <> 'd') AS base
 JOIN pg_catalog.pg_type leaf
   ON leaf.oid = CASE WHEN base.typcategory = 'A' AND base.typelem <> 0 THEN base.typelem ELSE base.oid END
 LEFT JOIN pg_catalog.pg_collation o ON o.oid = a.attcollation
@@ -65,30 +87,69 @@ ORDER BY 1, 2
 )
 
 # indnullsnotdistinct exists since PostgreSQL 15.
-# Without expressions and conditions: those of others show only when the file is applied.
+# Two rows clash where the operators say so of all parts: those of an exclusion constraint, else the equality of the
+# index's own operator classes. An index of a single partition is about the rows there.
 _UNIQUE: Statement = (
     """
-SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS full_name, x.relname AS name, i.indisprimary AS is_key,
-       (SELECT pg_catalog.json_agg(a.attname ORDER BY u.place)
+SELECT pg_catalog.format('%I.%I', n.nspname, r.relname) AS full_name, x.relname AS name,
+       i.indisprimary AND NOT i.indisexclusion AS is_key, NOT i.indimmediate AS deferrable,
+       COALESCE((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::bool, false) AS with_nulls,
+       (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+            'column', a.attname,
+            'text', pg_catalog.pg_get_indexdef(i.indexrelid, u.place::int, false)
+                    || COALESCE((SELECT pg_catalog.format(' COLLATE %I.%I', ln.nspname, l.collname)
+                                 FROM pg_catalog.pg_collation l
+                                 JOIN pg_catalog.pg_namespace ln ON ln.oid = l.collnamespace
+                                 WHERE l.oid = (i.indcollation::oid[])[u.place - 1]), ''),
+            'operator', (SELECT pg_catalog.format('OPERATOR(%I.%s)', pn.nspname, o.oprname)
+                         FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace pn ON pn.oid = o.oprnamespace
+                         WHERE o.oid = COALESCE(k.conexclop[u.place],
+                           (SELECT p.amopopr FROM pg_catalog.pg_opclass f JOIN pg_catalog.pg_amop p
+                              ON p.amopfamily = f.opcfamily AND p.amopstrategy = 3
+                              AND p.amoplefttype = f.opcintype AND p.amoprighttype = f.opcintype
+                            WHERE f.oid = (i.indclass::oid[])[u.place - 1])))) ORDER BY u.place)
         FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS u(attnum, place)
-        JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum
-        WHERE u.place <= i.indnkeyatts) AS columns, NOT i.indimmediate AS deferrable,
-       COALESCE((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::bool, false) AS with_nulls
+        LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum
+        WHERE u.place <= i.indnkeyatts) AS parts,
+       NULLIF(pg_catalog.concat_ws(' AND ', '(' || pg_catalog.pg_get_expr(i.indpred, i.indrelid) || ')',
+              CASE WHEN c.relispartition THEN '(' || pg_catalog.pg_get_partition_constraintdef(c.oid) || ')' END),
+              '') AS condition,
+       c.relispartition OR EXISTS (SELECT FROM pg_catalog.pg_depend d
+            WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
+              AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = c.oid
+              AND d.refobjsubid = 0) AS whole,
+       (SELECT pg_catalog.json_agg(a.attname ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND EXISTS (SELECT FROM pg_catalog.pg_depend d
+            WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
+              AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = c.oid
+              AND d.refobjsubid = a.attnum)) AS used
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+JOIN pg_catalog.pg_class r ON r.oid = COALESCE(pg_catalog.pg_partition_root(c.oid), c.oid)
+JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
+WHERE (i.indisunique OR i.indisexclusion) AND c.relkind IN ('r', 'p') AND NOT x.relispartition
 ORDER BY 1, 2
 """,
     None,
 )
 
+# Those of a partition after those of its parent: what is said of the parent may count for its partitions.
 _TRIGGERS: Statement = (
     """
-SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.relname) AS full_name
-FROM pg_catalog.pg_trigger t
-JOIN pg_catalog.pg_class c ON c.oid = COALESCE(pg_catalog.pg_partition_root(t.tgrelid), t.tgrelid)
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS full_name,
+       pg_catalog.format('%I.%I', own.nspname, r.relname) AS place, t.kind, t.name, t.fires,
+       pg_catalog.pg_get_userbyid(r.relowner) AS owner
+FROM (SELECT tgrelid AS relation, 'TRIGGER' AS kind, tgname AS name, tgenabled::text AS fires
+      FROM pg_catalog.pg_trigger WHERE NOT tgisinternal
+      UNION ALL
+      SELECT ev_class, 'RULE', rulename, ev_enabled::text FROM pg_catalog.pg_rewrite) AS t
+JOIN pg_catalog.pg_class r ON r.oid = t.relation
+JOIN pg_catalog.pg_namespace own ON own.oid = r.relnamespace
+JOIN pg_catalog.pg_class c ON c.oid = COALESCE(pg_catalog.pg_partition_root(r.oid), r.oid)
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' ORDER BY 1
+WHERE t.fires <> 'D' AND c.relkind IN ('r', 'p')
+ORDER BY full_name, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_partition_ancestors(r.oid)), place, t.kind, t.name
 """,
     None,
 )
@@ -101,6 +162,9 @@ class Column:
     :param comparable: whether its type has an equality that needs no search path; json, for one, has none.
     :param given: whether only PostgreSQL gives it its value (GENERATED ALWAYS AS IDENTITY): an update cannot.
     :param exact: whether two of its values are equal only where their texts are; a collation may say otherwise.
+    :param checked: whether a check may mind that it is null.
+    :param equality: the operator for that where the type is not `comparable` and has one all the same.
+    :param labels: of an enum, or of an array of one.
     """
 
     name: str
@@ -110,6 +174,10 @@ class Column:
     comparable: bool
     exact: bool
     given: bool = False
+    checked: bool = False
+    equality: str | None = None
+    has_default: bool = False
+    labels: frozenset[str] = frozenset()
 
     @cached_property
     def sql(self) -> str:
@@ -132,17 +200,66 @@ class ForeignKey:
     follows: bool = False
 
 
-@dataclass(frozen=True)
-class Unique:
-    """Columns that only one row may have the same values in.
+class Part(NamedTuple):
+    """What two rows are compared by: an expression over the columns, and the operator, both as SQL with full names.
 
-    :param deferrable: whether that may be checked at the end only.
-    :param with_nulls: whether one null is the same as another there.
+    :param column: where the expression is just that.
     """
 
+    text: str
+    operator: str
+    column: str | None = None
+
+
+@dataclass(frozen=True)
+class Unique:
+    """What only one row may have: values, or whatever an index computes from them.
+
+    :param name: that of the index.
+    :param columns: all that it depends on.
+    :param deferrable: whether it may be checked at the end only.
+    :param with_nulls: whether one null is the same as another there.
+    :param condition: which rows it is about, as SQL.
+    :param computed: generated columns that it uses, with their expressions.
+    """
+
+    name: str = field(compare=False)
     columns: tuple[str, ...]
-    deferrable: bool = False
+    parts: tuple[Part, ...]
+    deferrable: bool = field(default=False, compare=False)
     with_nulls: bool = False
+    condition: str | None = None
+    computed: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is about the values of columns, where a null clashes with nothing, and nothing else."""
+        return self.condition is None and all(
+            part.column in self.columns and part.operator == "OPERATOR(pg_catalog.=)" for part in self.parts
+        )
+
+    @property
+    def what(self) -> str:
+        """For messages: what a row has there."""
+        return ", ".join(map(identifier, self.columns)) if self.is_plain else f"value in the index {self.name}"
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A user's trigger or rule: what PostgreSQL does beside what a statement says.
+
+    :param table: what is written; `place` is that table or one of its partitions. Both by their full names.
+    :param kind: ``TRIGGER`` or ``RULE``.
+    :param fires: as PostgreSQL has it: ``O`` in ordinary sessions, ``R`` in those that replicate, ``A`` always.
+    :param owner: the role that may disable it.
+    """
+
+    table: str
+    place: str
+    kind: str
+    name: str
+    fires: str
+    owner: str
 
 
 @dataclass(frozen=True)
@@ -151,14 +268,17 @@ class Table:
 
     :param full_name: schema and name, quoted where SQL needs it: the key everywhere.
     :param kind: ``p`` for a partitioned table, else ``r``.
+    :param unknown: columns that both sides have, and that were not there, or otherwise, at the restore point.
     """
 
     full_name: str
+    name: str
     kind: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     unique: tuple[Unique, ...] = ()
     places: Mapping[str, int] = field(default_factory=dict, compare=False)
+    unknown: frozenset[str] = frozenset()
 
     @property
     def source(self) -> str:
@@ -166,7 +286,22 @@ class Table:
         return self.full_name if self.kind == "p" else f"ONLY {self.full_name}"
 
     def key_of(self, row: tuple[str | None, ...]) -> tuple[str | None, ...]:
-        return self.values(row, self.key)
+        return self.plain(self.key, self.values(row, self.key))
+
+    def plain(self, names: Iterable[str], values: tuple[str | None, ...]) -> tuple[str | None, ...]:
+        """The values of these columns in one form where a type takes more than one for the same: 1.0 and 1.00."""
+        chosen = [self.column(name).base for name in names]
+        if not FORMS.keys() & set(chosen):
+            return values
+        return tuple(
+            value if value is None or base not in FORMS else FORMS[base](value)
+            for base, value in zip(chosen, values, strict=True)
+        )
+
+    def content(self, alias: str) -> str:
+        """An expression that is the same for two rows of the same values, in each of the three states."""
+        columns = ", ".join(f"{alias}.{column.sql}" for column in self.columns if column.name not in self.unknown)
+        return f"pg_catalog.md5(ROW({columns})::pg_catalog.text)"
 
     def column(self, name: str) -> Column:
         return self.columns[self.places[name]]
@@ -175,22 +310,18 @@ class Table:
         """The values of these columns in one of its rows."""
         return tuple(row[self.places[name]] for name in names)
 
-    def shape(self) -> dict[str, str]:
-        """What must be alike on three sides for their rows to be compared."""
-        return {column.name: column.type for column in self.columns}
-
 
 @dataclass(frozen=True)
 class Structure:
     """The tables of one state, and how they refer to each other.
 
-    :param triggers: tables that have one.
+    :param triggers: those that are not disabled.
     :param migrations: tables in which a migration tool keeps its books.
     """
 
     tables: Mapping[str, Table]
     foreign_keys: tuple[ForeignKey, ...]
-    triggers: frozenset[str]
+    triggers: tuple[Trigger, ...]
     migrations: frozenset[str] = frozenset()
 
     def referring_to(self, table: str) -> list[ForeignKey]:
@@ -218,12 +349,16 @@ def read(session: Session) -> Structure:
         if row["child"] in found and row["parent"] in found
     )
     tools = frozenset(item.full_name for item in migrations.find(tables))
-    return Structure(found, foreign, frozenset(row["full_name"] for row in triggers), tools)
+    return Structure(found, foreign, tuple(_trigger(row) for row in triggers), tools)
+
+
+def _trigger(row: Row) -> Trigger:
+    return Trigger(row["full_name"], row["place"], row["kind"], row["name"], row["fires"], row["owner"])
 
 
 def _table(row: Row, columns: list[Row], unique: list[Row]) -> Table:
     name = row["full_name"]
-    own = [item for item in columns if item["full_name"] == name and not item["generated"]]
+    own = [item for item in columns if item["full_name"] == name]
     written = tuple(
         Column(
             item["name"],
@@ -233,65 +368,58 @@ def _table(row: Row, columns: list[Row], unique: list[Row]) -> Table:
             item["comparable"],
             item["comparable"] and item["exact"],
             item["given"],
+            item["checked"],
+            item["equality"],
+            item["has_default"],
+            frozenset(item["labels"]),
         )
         for item in own
+        if not item["generated"]
     )
-    names = {column.name for column in written}
-    mine = [item for item in unique if item["full_name"] == name and item["columns"]]
+    generated = {item["name"]: item["computed"] for item in own if item["generated"]}
+    mine = [item for item in unique if item["full_name"] == name and not item["is_key"]]
     return Table(
         name,
+        row["name"],
         row["kind"],
         written,
         tuple(row["primary_key"]),
-        tuple(
-            Unique(tuple(item["columns"]), item["deferrable"], item["with_nulls"])
-            for item in mine
-            if not item["is_key"] and names.issuperset(item["columns"])
-        ),
+        tuple(_unique(item, [column.name for column in written], generated) for item in mine),
         {column.name: place for place, column in enumerate(written)},
     )
 
 
-def select(table: Table) -> str:
+def _unique(row: Row, names: list[str], generated: Mapping[str, str]) -> Unique:
+    parts = tuple(Part(item["text"], item["operator"], item["column"]) for item in row["parts"])
+    keys = [part.column for part in parts if part.column is not None]
+    used = {*keys, *(row["used"] or ())}
+    computed = tuple((name, text) for name, text in generated.items() if name in used)
+    simple = row["condition"] is None and len(keys) == len(parts)
+    # What a generated column is computed from is not known.
+    columns = names if row["whole"] or computed else keys if simple else [name for name in names if name in used]
+    return Unique(row["name"], tuple(columns), parts, row["deferrable"], row["with_nulls"], row["condition"], computed)
+
+
+def select(table: Table, absent: Collection[str] = ()) -> str:
     """All rows of a table, in an order that is the same on every server and in Python.
 
-    A collation may differ from server to server, and Python knows none: what is not a whole number or a UUID is ordered
-    by the bytes of its text.
+    :param absent: columns that there are not; null comes in their place.
+
+    A collation may differ from server to server, and Python knows none: what is not a number or a UUID is ordered by
+    the bytes of its text.
     """
     # By the row's own columns: a bare name would mean the text that is selected under it.
     order = ", ".join(
-        f"r.{column.sql}" if column.base in _BY_THEMSELVES else f'r.{column.sql}::pg_catalog.text COLLATE "C"'
+        f"r.{column.sql}" if column.base in RANKS else f'r.{column.sql}::pg_catalog.text COLLATE "C"'
         for column in map(table.column, table.key)
     )
-    chosen = ", ".join(f"r.{column.sql}::pg_catalog.text" for column in table.columns)
+    chosen = ", ".join(
+        "NULL::pg_catalog.text" if column.name in absent else f"r.{column.sql}::pg_catalog.text"
+        for column in table.columns
+    )
     return f"SELECT {chosen} FROM {table.source} AS r ORDER BY {order}"
 
 
-def ordering(table: Table) -> tuple[tuple[int, bool], ...]:
-    """The places of the key's columns in a row, and whether each is a whole number."""
-    return tuple((table.places[name], table.column(name).base in WHOLE_NUMBERS) for name in table.key)
-
-
-def differing(tables: Mapping[str, Table | None]) -> str | None:
-    """Why the rows of a table cannot be compared between the states; None where they can.
-
-    :param tables: the table by the name of the state; None where that state has none.
-    """
-    missing = [side for side, table in tables.items() if table is None]
-    if missing:
-        return f"it does not exist {' and '.join(missing)}"
-    present: dict[str, Table] = {side: table for side, table in tables.items() if table is not None}
-    if any(not table.key for table in present.values()):
-        return "it has no primary key"
-    first, *others = present.values()
-    names = {name for other in others for name, _type in set(first.shape().items()) ^ set(other.shape().items())}
-    if names:
-        return f"its columns differ between the three states: {', '.join(sorted(names))}"
-    if any(other.key != first.key for other in others):
-        return "its primary key differs between the three states"
-    if set(first.key) - first.places.keys():
-        return "its primary key is a generated column"
-    loose = [f"{column.name} ({column.type})" for column in map(first.column, first.key) if not column.exact]
-    if loose:
-        return f"its primary key takes values for equal that are written differently: {', '.join(loose)}"
-    return None
+def ordering(table: Table) -> tuple[tuple[int, Callable[[str], Any]], ...]:
+    """The places of the key's columns in a row, and what makes of each value that by which Python orders likewise."""
+    return tuple((table.places[name], RANKS.get(table.column(name).base, str)) for name in table.key)

@@ -69,8 +69,10 @@ class Sections:
     def parts(self) -> Iterator[tuple[str, Path]]:
         """Headings and files, in the order in which they run."""
         children_first = list(reversed(self._tables))
-        # Triggers draw from them while the rows come in.
-        wanted = [("sequences", "sequences", "")]
+        wanted = [
+            ("what PostgreSQL must not do by itself meanwhile", "disabled", ""),
+            ("sequences", "sequences", ""),
+        ]
         wanted += [("rows that the old side deleted", "deletes", table) for table in children_first]
         for table in self._tables:
             wanted += [
@@ -87,6 +89,7 @@ class Sections:
         for table in children_first:
             section = "deletes" if table in self._again else "again"
             wanted += [("deleted rows that something still referred to above", section, table)]
+        wanted.append(("what is disabled above, as it was", "enabled", ""))
         for heading, section, table in wanted:
             path = self._paths.get((section, table))
             if path is not None and path.stat().st_size:

@@ -6,74 +6,58 @@
 unique values are free.
 
 What is held back may take others with it: those that refer to it, those that want a value which it keeps. So everything
-that is held is remembered, and the tables that it may concern are judged once more until nothing is added. Memory grows
-with the rows that are held back, and with nothing else.
+that is held is remembered, and the tables that it may concern are judged once more until nothing is added. What is
+remembered goes to the disk where it is much.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
 from .salvage_ask import Asked, ask, equal
-from .salvage_catalog import ForeignKey, Structure, Table, Unique
+from .salvage_catalog import ForeignKey, Structure, Table
+from .salvage_known import Known, Spill
 from .salvage_merge import Change, Values
 from .salvage_order import Order
+from .salvage_shape import Common
+from .salvage_unique import Uniques
+from .salvage_verdict import Sessions, Verdict, differ, written
 from .session import Session
 from .tables import identifier
 
-_NUMBERS = frozenset({"numeric", "float4", "float8"})
-
-
-@dataclass
-class Verdict:
-    """What becomes of a change.
-
-    :param reason: why it is not made: empty where the new side has changed the row too, None where it is made.
-    :param late: columns that can be written only once all new rows are there.
-    :param takes: unique values that another row, named by its key, has until it is changed or deleted by this salvage.
-    """
-
-    reason: str | None = None
-    late: tuple[str, ...] = ()
-    takes: tuple[tuple[Unique, Values], ...] = ()
-
-
-class Sessions(NamedTuple):
-    """Where questions are asked, while rows stream from elsewhere or between their batches."""
-
-    base: Session
-    old: Session
-    new: Session
+_REFERS = "it refers to a row of {key.parent} that is in conflict ({key.name})"
+_REFERRED = "a row of {key.child} that is in conflict refers to it ({key.name})"
 
 
 class Marks:
     """Judges changes that no row of the new side contradicts by its own key.
 
-    :param before: the structure at the restore point; `structure` is that of the new side.
+    :param before: the structure at the restore point; `old` that of the old, `structure` that of the new side.
     :param salvaged: the tables whose rows are compared; what is new in another one does not come with the salvage.
     """
 
     def __init__(
         self,
         before: Structure,
+        old: Structure,
         structure: Structure,
         order: Order,
-        salvaged: Collection[str],
+        salvaged: Mapping[str, Table],
         sessions: Sessions,
+        compared: Mapping[str, Common],
+        spill: Spill,
     ) -> None:
         self._before = before
         self._structure = structure
         self._order = order
         self._salvaged = salvaged
         self._sessions = sessions
+        self._compared = compared
         self._foreign_keys = {_said(key) for key in before.foreign_keys}
-        self._held: dict[tuple[str, tuple[str, ...]], set[Values]] = defaultdict(set)
-        self._kept: dict[tuple[str, tuple[str, ...]], set[Values]] = defaultdict(set)
-        self._referring: dict[ForeignKey, set[Values]] = defaultdict(set)
+        self._held: dict[tuple[str, tuple[str, ...]], Known] = defaultdict(spill.known)
+        self._uniques = Uniques(old, order, sessions, spill)
+        self._referring: dict[ForeignKey, Known] = defaultdict(spill.known)
         self._refused: dict[str, dict[Values, str]] = defaultdict(dict)
         self.freed: dict[str, dict[Values, str]] = defaultdict(dict)
         """By table and key of a row that is deleted only at the end: the column whose value it gives up before."""
@@ -86,26 +70,30 @@ class Marks:
         if change.old is not None:
             for key in self._structure.referring_to(table.full_name):
                 if set(key.referenced) <= table.places.keys() and not _stays(table, key.referenced, change):
-                    values = _plain(table, key.referenced, table.values(change.old, key.referenced))
+                    values = table.plain(key.referenced, table.values(change.old, key.referenced))
                     self._remember(self._held[table.full_name, key.referenced], values, self._children(key))
         if change.base is None or change.base != change.new:
             return
-        for unique in table.unique:
-            if change.old is None or _differ(table, unique.columns, change.base, change.old):
-                values = _plain(table, unique.columns, table.values(change.base, unique.columns))
-                self._remember(self._kept[table.full_name, unique.columns], values, {table.full_name})
+        if self._uniques.hold(table, change):
+            self.dirty.add(table.full_name)
         for key in self._structure.of(table.full_name):
             if set(key.columns) <= table.places.keys() and (
-                change.old is None or _differ(table, key.columns, change.base, change.old)
+                change.old is None or differ(table, key.columns, change.base, change.old)
             ):
-                values = _plain(table, key.columns, table.values(change.base, key.columns))
+                values = table.plain(key.columns, table.values(change.base, key.columns))
                 self._remember(self._referring[key], values, {key.parent})
 
-    def refuse(self, table: Table, key: Values, reason: str) -> None:
-        """The change of this row cannot be made, for a reason that shows only beside other changes."""
+    def refuse(self, table: Table, change: Change, reason: str) -> None:
+        """The change cannot be made, for a reason that shows only beside other changes."""
+        key = table.key_of(change.row)
         if key not in self._refused[table.full_name]:
             self._refused[table.full_name][key] = reason
+            self._uniques.hold(table, change)
             self.dirty.add(table.full_name)
+
+    def keeping(self, table: Table) -> Known:
+        """The keys of rows of the new side that were to give up a unique value, and do not."""
+        return self._uniques.keeping(table)
 
     def free(self, table: Table, key: Values, name: str) -> None:
         """The row is deleted only at the end, and another one wants the value of this column before."""
@@ -113,9 +101,8 @@ class Marks:
             self.freed[table.full_name][key] = name
             self.dirty.add(table.full_name)
 
-    def _remember(self, known: set[Values], values: Values, concerned: Iterable[str]) -> None:
-        if values not in known:
-            known.add(values)
+    def _remember(self, known: Known, values: Values, concerned: Iterable[str]) -> None:
+        if known.add(values):
             self.dirty.update(name for name in concerned if name in self._salvaged)
 
     def _children(self, key: ForeignKey) -> set[str]:
@@ -126,15 +113,45 @@ class Marks:
         refused = self._refused[table.full_name]
         verdicts = [Verdict(refused.get(table.key_of(change.row)) if refused else None) for change in changes]
         self._given(table, changes, verdicts)
+        self._compared[table.full_name].judge(changes, verdicts)
         for key in self._structure.of(table.full_name):
             if set(key.columns) <= table.places.keys():
                 self._references(table, key, changes, verdicts)
         for unique in table.unique:
-            self._unique(table, unique, changes, verdicts)
+            self._uniques.judge(table, unique, changes, verdicts)
         for key in self._structure.referring_to(table.full_name):
             if set(key.referenced) <= table.places.keys():
                 self._referred(table, key, changes, verdicts)
+        for key in self._structure.of(table.full_name):
+            if key.parent == table.full_name and {*key.columns, *key.referenced} <= table.places.keys():
+                self._spread(table, key, changes, verdicts)
         return verdicts
+
+    @staticmethod
+    def _spread(table: Table, key: ForeignKey, changes: Sequence[Change], verdicts: Sequence[Verdict]) -> None:
+        """Of rows that refer to each other those that are not made hold back the next: a long chain at once, and not
+        one of its links each time that the table is read."""
+        children: dict[Values, list[int]] = defaultdict(list)
+        for place, values in written(table, key.columns, changes, verdicts):
+            children[table.plain(key.columns, values)].append(place)
+        parents: dict[Values, list[int]] = defaultdict(list)
+        for place, change in enumerate(changes):
+            if change.base is not None and verdicts[place].reason is None and _leaves(table, key, change):
+                parents[table.plain(key.referenced, table.values(change.base, key.referenced))].append(place)
+        edge = [place for place, verdict in enumerate(verdicts) if verdict.reason is not None]
+        while edge:
+            change = changes[edge.pop()]
+            stopped: list[tuple[int, str]] = []
+            if change.old is not None and not _stays(table, key.referenced, change):
+                values = table.plain(key.referenced, table.values(change.old, key.referenced))
+                stopped += ((place, _REFERS.format(key=key)) for place in children.pop(values, ()))
+            if change.base is not None and (change.old is None or differ(table, key.columns, change.base, change.old)):
+                values = table.plain(key.columns, table.values(change.base, key.columns))
+                stopped += ((place, _REFERRED.format(key=key)) for place in parents.pop(values, ()))
+            for place, reason in stopped:
+                if verdicts[place].reason is None:
+                    verdicts[place].reason = reason
+                    edge.append(place)
 
     @staticmethod
     def _given(table: Table, changes: Sequence[Change], verdicts: Sequence[Verdict]) -> None:
@@ -143,18 +160,18 @@ class Marks:
             return
         for change, verdict in zip(changes, verdicts, strict=True):
             if change.base is not None and change.old is not None:
-                names = [name for name in given if _differ(table, (name,), change.base, change.old)]
+                names = [name for name in given if differ(table, (name,), change.base, change.old)]
                 if names and verdict.reason is None:
                     verdict.reason = f"no update can set {_named(names)} (GENERATED ALWAYS AS IDENTITY)"
 
     def _references(
         self, table: Table, key: ForeignKey, changes: Sequence[Change], verdicts: Sequence[Verdict]
     ) -> None:
-        wanted = list(_written(table, key.columns, changes, verdicts))
+        wanted = list(written(table, key.columns, changes, verdicts))
         held = self._held[key.parent, key.referenced]
         for place, values in wanted:
-            if held and _plain(table, key.columns, values) in held:
-                verdicts[place].reason = f"it refers to a row of {key.parent} that is in conflict ({key.name})"
+            if held and table.plain(key.columns, values) in held:
+                verdicts[place].reason = _REFERS.format(key=key)
         asked = sorted({values for place, values in wanted if verdicts[place].reason is None})
         # Nobody knows whether what the new side has there since is the row that is meant.
         unknown = set() if key.parent in self._salvaged else set(self._absent_in_base(key, asked))
@@ -206,51 +223,6 @@ class Marks:
         )
         return [values[row["place"] - 1] for row in found]
 
-    def _unique(self, table: Table, unique: Unique, changes: Sequence[Change], verdicts: Sequence[Verdict]) -> None:
-        """Another row of the new side may have the value; one that is as it was then gives it up with this salvage."""
-        wanted = list(_written(table, unique.columns, changes, verdicts, with_nulls=unique.with_nulls))
-        what, kept = _named(unique.columns), self._kept[table.full_name, unique.columns]
-        for place, values in wanted:
-            if kept and _plain(table, unique.columns, values) in kept:
-                verdicts[place].reason = f"the row of the new side that has its {what} is in conflict and keeps it"
-        wanted = [(place, values) for place, values in wanted if verdicts[place].reason is None]
-        both = [(*values, *table.key_of(changes[place].row)) for place, values in wanted]
-        if not both:
-            return
-        keys = " AND ".join(
-            equal(table.column(name), "r", name, len(unique.columns) + number) for number, name in enumerate(table.key)
-        )
-        has = ", ".join(f"r.{identifier(name)}::pg_catalog.text" for name in table.key)
-        query = (
-            "SELECT k.place, pg_catalog.md5(r.*::pg_catalog.text) AS row,"
-            f" pg_catalog.array_to_json(ARRAY[{has}]) AS has"
-            f" FROM {{keys}} JOIN {table.source} AS r ON {{same}} WHERE NOT ({keys})"
-        )
-        asked = Asked(table, unique.columns, both, with_nulls=unique.with_nulls)
-        if unique.columns not in {item.columns for item in self._before.tables[table.full_name].unique}:
-            for row in ask(self._sessions.old, query, asked):
-                verdicts[wanted[row["place"] - 1][0]].reason = f"another row of the old side has its {what} too"
-        new = ask(self._sessions.new, query, asked)
-        base = {(row["place"], row["row"]) for row in ask(self._sessions.base, query, asked)} if new else set()
-        for row in new:
-            place = wanted[row["place"] - 1][0]
-            if (row["place"], row["row"]) not in base:
-                verdicts[place].reason = f"another row of the new side has its {what}"
-            elif verdicts[place].reason is None and not unique.deferrable:
-                self._takes(table, unique, tuple(row["has"]), changes[place], verdicts[place])
-
-    def _takes(self, table: Table, unique: Unique, holder: Values, change: Change, verdict: Verdict) -> None:
-        verdict.takes += ((unique, holder),)
-        # What has the value may give it up late, where it holds a reference that can come late.
-        late = {name for key in self._order.late.get(table.full_name, ()) for name in key.columns}
-        both = tuple(name for name in unique.columns if name in late)
-        if both and change.base is not None:
-            verdict.late += unique.columns
-            return
-        if any(table.column(name).required for name in both):
-            verdict.reason = f"the row that has its {_named(unique.columns)} gives it up too late"
-        verdict.late += both
-
     def _referred(self, table: Table, key: ForeignKey, changes: Sequence[Change], verdicts: Sequence[Verdict]) -> None:
         """What refers to a row that goes must be known to go as well, or to turn to another row."""
         left = [
@@ -260,18 +232,17 @@ class Marks:
         ]
         known = self._referring[key]
         for place, values in left:
-            if known and _plain(table, key.referenced, values) in known:
-                verdicts[place].reason = f"a row of {key.child} that is in conflict refers to it ({key.name})"
+            if known and table.plain(key.referenced, values) in known:
+                verdicts[place].reason = _REFERRED.format(key=key)
         left = [(place, values) for place, values in left if verdicts[place].reason is None]
         if not left:
             return
         same = " AND ".join(
-            equal(table.column(name), "c", column, number)
+            equal(table.column(name), f"c.{identifier(column)}", number)
             for number, (column, name) in enumerate(zip(key.columns, key.referenced, strict=True))
         )
-        query = (
-            f"SELECT k.place, pg_catalog.md5(c.*::pg_catalog.text) AS row FROM {{keys}} JOIN {key.child} AS c ON {same}"
-        )
+        child = self._salvaged.get(key.child) or self._structure.tables[key.child]
+        query = f"SELECT k.place, {child.content('c')} AS row FROM {{keys}} JOIN {key.child} AS c ON {same}"
         asked = Asked(table, key.referenced, [values for _place, values in left])
         new = {(row["place"], row["row"]) for row in ask(self._sessions.new, query, asked)}
         compared = key.child in self._salvaged and self._was(key.child, key.columns)
@@ -296,56 +267,15 @@ def _stays(table: Table, names: Sequence[str], change: Change) -> bool:
     """Whether the row that others on the old side mean by these values is on the new side, under the same ones."""
     if change.old is None or change.base is None or change.new is None:
         return False
-    return not _differ(table, names, change.new, change.old)
+    return not differ(table, names, change.new, change.old)
 
 
 def _leaves(table: Table, key: ForeignKey, change: Change) -> bool:
     """Whether the row gives up what others may refer to, and nothing makes those follow."""
     if change.old is None or change.base is None:
         return change.old is None
-    return not key.deferrable and not key.follows and _differ(table, key.referenced, change.base, change.old)
-
-
-def _differ(table: Table, names: Iterable[str], one: Values, other: Values) -> bool:
-    return any(one[table.places[name]] != other[table.places[name]] for name in names)
+    return not key.deferrable and not key.follows and differ(table, key.referenced, change.base, change.old)
 
 
 def _named(names: Iterable[str]) -> str:
     return ", ".join(identifier(name) for name in names)
-
-
-def _plain(table: Table, names: Iterable[str], values: Values) -> Values:
-    """The values, numbers in one form: 1.0 and 1.00 are the same for a key."""
-    if not any(table.column(name).base in _NUMBERS for name in names):
-        return values
-    return tuple(
-        _number(value) if value is not None and table.column(name).base in _NUMBERS else value
-        for name, value in zip(names, values, strict=True)
-    )
-
-
-def _number(value: str) -> str:
-    number = Decimal(value)
-    if not number.is_finite():
-        return str(number)
-    return format(number.normalize(), "f") if number else "0"
-
-
-def _written(
-    table: Table,
-    names: Sequence[str],
-    changes: Sequence[Change],
-    verdicts: Sequence[Verdict],
-    *,
-    with_nulls: bool = False,
-) -> Iterable[tuple[int, Values]]:
-    """The values that the changes write into these columns, with no null among them: a null refers to nothing.
-
-    :param with_nulls: also those, where one null is the same as another.
-    """
-    for place, change in enumerate(changes):
-        if change.old is None or verdicts[place].reason is not None:
-            continue
-        values = table.values(change.old, names)
-        if (with_nulls or None not in values) and (change.base is None or table.values(change.base, names) != values):
-            yield place, values

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -61,25 +61,29 @@ class Change:
         return found
 
 
-def stream(session: Session, table: Table) -> Generator[Values, None, None]:
-    """The rows of a table in the order of their keys, as texts, fetched some thousand at a time."""
+def stream(session: Session, table: Table, absent: Collection[str] = ()) -> Generator[Values, None, None]:
+    """The rows of a table in the order of their keys, as texts, fetched some thousand at a time.
+
+    :param absent: columns that there are not.
+    """
     with session.connection.cursor(name="rewind_salvage", row_factory=tuple_row) as cursor:
         cursor.itersize = FETCHED
-        cursor.execute(select(table).encode())
+        cursor.execute(select(table, absent).encode())
         yield from cursor
 
 
 def _key_of(table: Table) -> Callable[[Values], Any]:
     places = ordering(table)
     if len(places) == 1:
-        ((place, whole),) = places
-        return (lambda row: int(row[place] or 0)) if whole else (lambda row: row[place])
-    return lambda row: tuple(int(row[place] or 0) if whole else row[place] for place, whole in places)
+        ((place, rank),) = places
+        return lambda row: rank(row[place] or "")
+    return lambda row: tuple(rank(row[place] or "") for place, rank in places)
 
 
 def merge(table: Table, base: Iterable[Values], old: Iterable[Values], new: Iterable[Values]) -> Iterator[Change]:
     """What the old side did since the restore point, in the order of the keys."""
     key_of = _key_of(table)
+    unknown = [table.places[name] for name in table.unknown]
     sides = [iter(base), iter(old), iter(new)]
     heads: list[Values | None] = [next(side, None) for side in sides]
     keys: list[Any] = [None if head is None else key_of(head) for head in heads]
@@ -98,5 +102,21 @@ def merge(table: Table, base: Iterable[Values], old: Iterable[Values], new: Iter
                         code="internal_error",
                         hint="This is a fault of the module; report it with the types of the key's columns.",
                     )
+        if unknown:
+            row[0] = _assumed(unknown, row[0], row[1], row[2])
         if row[0] != row[1]:
             yield Change(*row)
+
+
+def _assumed(unknown: Collection[int], base: Values | None, old: Values | None, new: Values | None) -> Values | None:
+    """The row at the restore point, with values in columns that were not there: those of both sides where these agree.
+
+    Where they do not, nobody knows who has changed it: a value that no side has makes that a conflict.
+    """
+    if base is None:
+        return None
+    row = list(base)
+    for place in unknown:
+        values = {side[place] for side in (old, new) if side is not None}
+        row[place] = values.pop() if len(values) == 1 else "\0" if values else None
+    return tuple(row)

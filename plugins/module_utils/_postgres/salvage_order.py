@@ -10,8 +10,9 @@ And an order of changes that unique values accept: each is given up before anoth
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .salvage_catalog import ForeignKey, Structure, Table
 from .salvage_merge import Values
@@ -64,16 +65,65 @@ def _cut(structure: Structure, edges: list[ForeignKey], cycle: list[str]) -> For
     return (waiting or nullable or inside)[0]
 
 
-def in_turn(takes: Mapping[Values, Iterable[Values]]) -> tuple[list[Values], set[Values]]:
-    """The keys of rows, each after those whose values it takes, and those that only exchange theirs in a circle.
+class Turns(NamedTuple):
+    """The keys of changes that take other rows' values.
 
-    :param takes: by the key of a row those of the rows whose values it takes.
+    :param order: each after those whose values it takes.
+    :param circles: those that only exchange theirs.
+    :param behind: those that wait, however indirectly, for a row that keeps what it has.
     """
-    graph = {key: {other for other in others if other in takes} for key, others in takes.items()}
-    circles: set[Values] = set()
-    while True:
-        try:
-            return list(graphlib.TopologicalSorter(graph).static_order()), circles
-        except graphlib.CycleError as error:
-            circles.update(error.args[1])
-            graph = {key: others - circles for key, others in graph.items() if key not in circles}
+
+    order: list[Values]
+    circles: set[Values]
+    behind: set[Values]
+
+
+def in_turn(takes: Mapping[Values, Iterable[Values]], keeping: Container[Values] = ()) -> Turns:
+    """
+    :param takes: by the key of a row those of the rows whose values it takes.
+    :param keeping: rows that give up nothing.
+    """
+    turns = Turns([], set(), set())
+    for group in _groups({key: [other for other in others if other in takes] for key, others in takes.items()}):
+        wanted = {other for key in group for other in takes[key]}
+        if len(group) > 1 or group[0] in wanted:
+            turns.circles.update(group)
+        elif any(other in turns.circles or other in turns.behind or other in keeping for other in wanted):
+            turns.behind.update(group)
+        else:
+            turns.order.extend(group)
+    return turns
+
+
+def _groups(graph: Mapping[Values, Sequence[Values]]) -> Iterator[list[Values]]:
+    """The strongly connected parts of a graph, each after those that it leads to (Tarjan, without recursion)."""
+    numbers: dict[Values, int] = {}
+    lowest: dict[Values, int] = {}
+    path: list[Values] = []
+    on_path: set[Values] = set()
+    for start in graph:
+        work = [] if start in numbers else [(start, iter(graph[start]))]
+        while work:
+            node, following = work[-1]
+            if node not in numbers:
+                numbers[node] = lowest[node] = len(numbers)
+                path.append(node)
+                on_path.add(node)
+            for other in following:
+                if other not in numbers:
+                    work.append((other, iter(graph[other])))
+                    break
+                if other in on_path:
+                    lowest[node] = min(lowest[node], numbers[other])
+            else:
+                work.pop()
+                if work:
+                    lowest[work[-1][0]] = min(lowest[work[-1][0]], lowest[node])
+                if lowest[node] == numbers[node]:
+                    place = len(path) - 1
+                    while path[place] != node:
+                        place -= 1
+                    group = path[place:]
+                    del path[place:]
+                    on_path.difference_update(group)
+                    yield group

@@ -14,7 +14,7 @@ from .salvage_merge import Change, Values
 from .tables import identifier
 
 # What the texts of the values were made with: they must be read with the same. But for the search path: that is what
-# the functions of triggers find their tables by, and every name in the file is a full one.
+# functions in checks and indexes find their tables by, and every name in the file is a full one.
 PREAMBLE = """\
 BEGIN;
 SET LOCAL client_encoding = 'UTF8';
@@ -56,10 +56,14 @@ def comment(text: str) -> str:
 
 
 def is_value(column: Column, value: str | None, prefix: str = "") -> str:
+    """The condition that a column has a value. Texts are both made in the session that applies the file: those of
+    regclass, for one, depend on its search path."""
     name = f"{prefix}{column.sql}"
     if value is None:
         return f"{name} IS NULL"
-    return f"{name} = {literal(value)}" if column.comparable else f"{name}::text = {literal(value)}"
+    if column.comparable:
+        return f"{name} = {literal(value)}"
+    return f"{name}::text = {literal(value)}::{column.type}::text"
 
 
 def _all(table: Table, row: Values, names: Iterable[str], prefix: str = "") -> str:

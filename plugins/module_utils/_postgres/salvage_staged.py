@@ -110,5 +110,5 @@ def _same(table: Table, alias: str, names: Iterable[str]) -> str:
         if column.comparable:
             parts.append(f"{alias}.{column.sql} {same} staged.{column.sql}::{column.type}")
         else:
-            parts.append(f"{alias}.{column.sql}::text {same} staged.{column.sql}")
+            parts.append(f"{alias}.{column.sql}::text {same} staged.{column.sql}::{column.type}::text")
     return " AND ".join(parts)

@@ -6,15 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from . import salvage_sql, salvage_staged
 from .salvage_catalog import Structure, Table
 from .salvage_file import Sections
-from .salvage_marks import Verdict
 from .salvage_merge import Change, Values
-from .salvage_order import Order, in_turn
+from .salvage_order import Order, Turns, in_turn
 from .salvage_staged import Staged
+from .salvage_verdict import Verdict
 
 
 class Writer:
@@ -51,6 +51,8 @@ class Writer:
         self._deleted = 0
         self.takes: dict[Values, tuple[Change, Verdict]] = {}
         """The changes that take another row's unique value, by their keys."""
+        self.columns: set[str] | None = None
+        """The columns that are changed; None where nothing is written at all."""
 
     def _add(self, section: str, text: str) -> None:
         self.sections.add(section, text, self.table.full_name)
@@ -65,6 +67,7 @@ class Writer:
         self._add("remarks", text)
 
     def write(self, change: Change, verdict: Verdict) -> None:
+        self.columns = self.columns or set()
         if verdict.takes:
             self.takes[self.table.key_of(change.row)] = change, verdict
         if change.base is None:
@@ -85,6 +88,7 @@ class Writer:
 
     def _update(self, before: Values, after: Values, verdict: Verdict) -> None:
         names = salvage_sql.changed(self.table, before, after)
+        self.columns = {*(self.columns or ()), *names}
         late = [name for name in names if name in verdict.late]
         early = self._early(names, late) if late else names
         late = [name for name in names if name not in early]
@@ -111,8 +115,11 @@ class Writer:
             self._add("deletes", salvage_sql.delete(self.table, row, self.referring))
         self._deleted += 1
 
-    def end(self) -> set[Values]:
-        """All changes are there. Returns the keys of those that only exchange unique values: they are not written."""
+    def end(self, keeping: Container[Values]) -> Turns:
+        """All changes are there. Returns in which order they take values; those that are not in it are not written.
+
+        :param keeping: rows of the new side that give up nothing.
+        """
         if self._gone.rows:
             self._gone.end()
             for section in ("deletes", "again"):
@@ -120,17 +127,14 @@ class Writer:
         if self._new.rows:
             self._new.end()
             self._add("inserts", salvage_staged.insert(self._new, self._late))
-        turns, circles = in_turn(
-            {
-                key: [holder for _unique, holder in verdict.takes]
-                for key, (change, verdict) in self.takes.items()
-                if change.base is not None
-            }
+        turns = in_turn(
+            {key: [holder for _unique, holder in verdict.takes] for key, (_change, verdict) in self.takes.items()},
+            keeping,
         )
-        for key in turns:
+        for key in turns.order:
             change, verdict = self.takes[key]
             if change.base is not None and change.old is not None:
                 self._update(change.base, change.old, verdict)
         again = bool(self.referring and self._deleted and not self._stages_gone)
         self.sections.close(self.table.full_name, again=again)
-        return circles
+        return turns

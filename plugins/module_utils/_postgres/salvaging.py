@@ -64,10 +64,10 @@ def header(title: Sequence[str], found: Mapping[str, Any], path: Path) -> list[s
     lines += [f"  BY HAND {text}" for text in found["by_hand"]]
     if found["triggers"]:
         lines += [
-            f"  triggers will fire on: {', '.join(found['triggers'])}",
-            "  Where one of them writes rows that are in this file too, they have the same key: nothing is changed.",
-            "  Then put ALTER TABLE ... DISABLE TRIGGER USER; after BEGIN, and before COMMIT",
-            "  SET CONSTRAINTS ALL IMMEDIATE; ALTER TABLE ... ENABLE TRIGGER USER;",
+            f"  triggers and rules are disabled meanwhile on: {', '.join(found['triggers'])}",
+            f"  Only the owner of these tables may do that: {', '.join(found['owners'])}. Who writes to them waits.",
+            "  What they did on the old side is in this file like everything else. To let one of them do its work",
+            "  again for these rows, delete the two ALTER TABLE that name it.",
         ]
     lines += [
         "",

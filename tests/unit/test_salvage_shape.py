@@ -1,0 +1,120 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Salvage: a migration after the restore point costs no rows; what it makes impossible is named or marked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.rewind.database.tests.unit.postgres_cluster import Cluster
+from ansible_collections.rewind.database.tests.unit.salvage_runs import Json, apply, ask, run, three
+
+
+def salvaged(cluster: Cluster, path: Path, schema: str, old: str, new: str = "") -> tuple[Json, list[str]]:
+    """A salvage whose file is applied twice; what it found, and the rows of ``t`` on the new side."""
+    base, old_side, new_side = three(cluster, schema, old, new)
+    found = run(cluster, path, base, old_side, new_side)
+    for _time in range(2):
+        apply(cluster, new_side, path)
+    return found, ask(cluster, new_side, "SELECT t::text FROM t ORDER BY 1")
+
+
+USERS = """CREATE TABLE t (id int PRIMARY KEY, name varchar(9), old int);
+    CREATE TABLE c (id int PRIMARY KEY, t int NOT NULL REFERENCES t (id));
+    INSERT INTO t VALUES (1, 'one', 1), (2, 'two', 2), (3, 'three', 3), (4, 'four', 4)"""
+
+
+def test_a_bad_migration_of_the_old_side_costs_no_rows(cluster: Cluster, tmp_path: Path) -> None:
+    """Given columns that the old side added, widened and made otherwise, then rows come with what fits."""
+    found, new = salvaged(
+        cluster, tmp_path / "x.sql", USERS,
+        "ALTER TABLE t ADD plan text NOT NULL DEFAULT 'free', ALTER name TYPE text, ALTER id TYPE bigint,"
+        " ALTER old TYPE text; INSERT INTO t VALUES (5, 'five', 'x', 'paid'), (6, 'much too long', 'y', 'free'),"
+        " (5000000000, 'far', 'z', 'free'); UPDATE t SET name = 'TWO', plan = 'paid' WHERE id = 2;"
+        "UPDATE t SET plan = 'paid' WHERE id = 3; INSERT INTO c VALUES (1, 5), (2, 6)",
+        "UPDATE t SET old = 11 WHERE id = 1",
+    )  # fmt: skip
+    assert new == ["(1,one,11)", "(2,TWO,2)", "(3,three,3)", "(4,four,4)", "(5,five,)"]
+    assert found["skipped"] == {
+        'public.t."old"': "column: its type is text on the old side, and integer on the new one",
+        'public.t."plan"': "column: only the old side has it",
+    }
+    assert found["tables"]["public.t"] == {
+        "inserted": 3, "changed": 1, "deleted": 0, "conflicts": 2, "already_there": 0,
+    }  # fmt: skip
+    assert found["tables"]["public.c"]["conflicts"] == 1
+    text = (tmp_path / "x.sql").read_text(encoding="utf-8")
+    assert 'the new side cannot take its "name"' in text and 'the new side cannot take its "id"' in text
+
+
+def test_what_only_the_new_side_has_is_neither_lost_nor_guessed(cluster: Cluster, tmp_path: Path) -> None:
+    """Given columns that the new side has beside, then changes and new rows come, and deletions wait for a person."""
+    found, new = salvaged(
+        cluster, tmp_path / "x.sql", USERS,
+        "ALTER TABLE t DROP old; UPDATE t SET name = 'ONE' WHERE id = 1; DELETE FROM t WHERE id = 2;"
+        "INSERT INTO t VALUES (5, 'five')",
+        "ALTER TABLE t ADD plan text NOT NULL DEFAULT 'free'; UPDATE t SET plan = 'paid' WHERE id < 3",
+    )  # fmt: skip
+    assert new == ["(1,ONE,1,paid)", "(2,two,2,paid)", "(3,three,3,free)", "(4,four,4,free)", "(5,five,,free)"]
+    assert found["total"]["conflicts"] == 1
+
+
+def test_a_new_row_that_lacks_what_it_must_have_is_marked(cluster: Cluster, tmp_path: Path) -> None:
+    """Given a column of the new side that must have a value, then new rows are counted and marked, and changes come."""
+    found, new = salvaged(
+        cluster, tmp_path / "x.sql", USERS, "UPDATE t SET name = 'ONE' WHERE id = 1; INSERT INTO t VALUES (5, 'five')",
+        "ALTER TABLE t ADD plan text; UPDATE t SET plan = 'x'; ALTER TABLE t ALTER plan SET NOT NULL",
+    )  # fmt: skip
+    assert found["total"]["conflicts"] == 1 and new[0] == "(1,ONE,1,x)" and len(new) == 4
+    assert 'the new side needs a value for "plan"' in (tmp_path / "x.sql").read_text(encoding="utf-8")
+
+
+def test_a_migration_of_both_sides_brings_its_column(cluster: Cluster, tmp_path: Path) -> None:
+    """Given a column that both sides got after the restore point, then new rows bring it, and where both sides have
+    another value nobody knows whose it is."""
+    migrate = "ALTER TABLE t ADD plan text DEFAULT 'free';"
+    found, new = salvaged(
+        cluster, tmp_path / "x.sql", USERS,
+        f"{migrate} INSERT INTO t VALUES (5, 'five', 5, 'paid'); UPDATE t SET name = 'ONE' WHERE id = 1;"
+        "UPDATE t SET plan = 'paid' WHERE id = 2; DELETE FROM t WHERE id = 3; UPDATE t SET name = 'FOUR' WHERE id = 4",
+        f"{migrate} DELETE FROM t WHERE id = 4",
+    )  # fmt: skip
+    assert found["total"] == {"inserted": 1, "changed": 3, "deleted": 1, "conflicts": 2, "already_there": 0}
+    assert new == ["(1,ONE,1,free)", "(2,two,2,free)", "(5,five,5,paid)"]
+
+
+def test_values_that_the_new_side_does_not_know_are_marked(cluster: Cluster, tmp_path: Path) -> None:
+    """Given labels of an enum and nulls that only the old side allows, then rows with them wait, and others come."""
+    schema = """CREATE TYPE role AS ENUM ('A', 'B');
+        CREATE TABLE t (id int PRIMARY KEY, role role, roles role[], a int);
+        INSERT INTO t VALUES (1, 'A', '{A}', 1), (2, 'B', '{}', 2)"""
+    found, new = salvaged(
+        cluster, tmp_path / "x.sql", schema,
+        "ALTER TYPE role RENAME TO was; CREATE TYPE role AS ENUM ('A', 'B', 'it''s');"
+        "ALTER TABLE t ALTER role TYPE role USING role::text::role, ALTER roles TYPE role[] USING roles::text::role[];"
+        "UPDATE t SET role = 'it''s' WHERE id = 1;"
+        "INSERT INTO t VALUES (3, 'A', '{B,it''s}', 3), (4, 'B', '{A}', 4), (5, 'A', '{}', NULL);"
+        "UPDATE t SET role = 'A' WHERE id = 2",
+        "ALTER TABLE t ALTER a SET NOT NULL",
+    )  # fmt: skip
+    assert found["total"]["conflicts"] == 3
+    assert new == ["(1,A,{A},1)", "(2,A,{},2)", "(4,B,{A},4)"]
+
+
+def test_a_table_of_another_kind_or_key_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    """Given a table that was partitioned, and one whose key is of another type, then nothing is taken for deleted."""
+    schema = """CREATE TABLE t (id int PRIMARY KEY, a int); CREATE TABLE k (id int PRIMARY KEY, a int);
+        INSERT INTO t VALUES (1, 1); INSERT INTO k VALUES (1, 1)"""
+    found, new = salvaged(
+        cluster, tmp_path / "x.sql", schema,
+        "DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, a int) PARTITION BY RANGE (id);"
+        "CREATE TABLE t1 PARTITION OF t DEFAULT; ALTER TABLE k ALTER id TYPE text; INSERT INTO k VALUES ('x', 2)",
+    )  # fmt: skip
+    assert new == ["(1,1)"] and found["rows"] == 0
+    assert found["skipped"] == {
+        "public.k": "its primary key is not the same in the three states: id"
+        " (1 rows at the restore point, 2 on the old side)",
+        "public.t": "it is not partitioned in all three states (1 rows at the restore point, 0 on the old side)",
+    }
