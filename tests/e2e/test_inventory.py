@@ -135,7 +135,7 @@ def test_the_command_that_a_page_shows_works_as_it_stands(
         command = f"{enabled}\n{command}"
     folder = tmp_path if installed else CLONE
     shown = subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=mine, capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-c", command], cwd=folder, env=mine, capture_output=True, text=True, timeout=300, check=False
     )
     assert shown.returncode == 0 and "--@rewind_targets:" in shown.stdout, shown.stderr
     assert "--tracker_production" in shown.stdout and "[WARNING]" not in shown.stderr

@@ -242,15 +242,17 @@ def test_what_a_plan_predicts_is_what_then_happens(
     and what it calls undeletable is refused by Neon, and nothing else stays for good."""
     rng = random.Random(f"{seed}:{strategy}:{number}")
     world = generated(targets, f"{strategy.replace('_', '-')}-{number}", rng)
-    target, file = world.target, tmp_path / "plan.json"
-    plan(playbooks, target=target.name, point_in_time=text_of(world.at), cutover=strategy, out=str(file)).ok()
+    target, file, shown = world.target, tmp_path / "plan.json", tmp_path / "facts.json"
+    files = {"out": str(file), "json": str(shown)}
+    plan(playbooks, target=target.name, point_in_time=text_of(world.at), cutover=strategy, **files).ok()
     predicted = offers_of(file)[strategy]
     assert tree_of(predicted["tree_before"]) == tree_now(target)
 
     playbooks.restore(target=target.name, plan=str(file)).ok()
     assert target.served() == "good"
     assert tree_now(target) == tree_of(predicted["tree_after"]), f"seed {seed}"
-    check_losses(json.loads(file.read_text(encoding="utf-8"))["losses"], world.rows, rows_of(target))
+    losses = json.loads(shown.read_text(encoding="utf-8"))["plan"]["losses"]
+    check_losses(losses, world.rows, rows_of(target))
     if strategy == "in_place":
         # The reset of the primary is what the restore itself has changed.
         assert playbooks.restore(target=target.name, plan=str(file)).ok().changed == 0

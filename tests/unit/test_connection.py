@@ -131,7 +131,7 @@ SECRET = "s3cr3tPassw0rdThatNobodyMaySee"
         (f"jdbc:postgresql://h.neon.tech/d?user=u&password={SECRET}", "it is a JDBC URL"),
         (f"JDBC:postgresql://u:{SECRET}@h:5432/d", "it is a JDBC URL"),
         (f"mysql://u:{SECRET}@h/d", "mysql"),
-        (f"jdbc:postgresql://u:{SECRET}@h/d", "host cannot be told"),
+        (f"jdbc:postgresql://u:{SECRET}@h/d", "it is a JDBC URL"),
         (f"postgresql://u:{SECRET}@h1,h2/d", "several hosts"),
         (f"postgresql://u:{SECRET}@h1:5432,h2:5432/d", "several hosts"),
         (f"postgresql://u:{SECRET}@/d", "no host"),
