@@ -19,8 +19,9 @@ description:
     out. The statements come in an order that foreign keys accept, in one transaction, and do nothing to a row that is
     no longer what it was. Where another row has taken the key of one that is inserted, the transaction fails, and
     changes nothing.
-  - Rows are streamed; the memory used does not grow with their number, only with that of conflicts and of rows that
-    take over a unique value of another one. A table is read again where what is held back elsewhere concerns its rows.
+  - Rows are streamed; the memory used does not grow with their number, nor with that of conflicts; what must be
+    remembered of these goes to the disk beside the file. It does grow with the rows that take over a unique value of
+    another one. A table is read again where what is held back elsewhere concerns its rows.
   - The three databases are only read. No value of any row is in the result.
 extends_documentation_fragment:
   - rewind.database.neon
