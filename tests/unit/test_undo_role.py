@@ -72,6 +72,9 @@ def test_an_undo_that_ends_stuck_keeps_the_targets_locks_and_gives_the_drills_ba
     assert told["a restore"].called("run_lock", action="release") == []
 
 
+PREVIEWS = ("", " (preview)")
+
+
 def repointed(**answers: Any) -> Story:
     """A repoint that is to be taken back, with the compute of its old primary deleted, and its deployments."""
     steps = {
@@ -90,16 +93,31 @@ def repointed(**answers: Any) -> Story:
 
 
 def test_nothing_is_deployed_again_whose_row_could_not_be_put_back(roles: StubbedRoles) -> None:
-    """Given a row that Coolify refuses, then its application is not deployed on the restored data once more."""
-    stories = {"refused": repointed(coolify_application_env=failure("forbidden")), "put back": repointed()}
+    """Given a row that is known not to be written, then its application is not deployed on the restored data again.
+
+    One that may be written, as only another row or the answer is missing, is: else a later push would move it.
+    """
+    refused, half = ({**failure("not_verified"), "partial": {"not_saved": [f"DATABASE_URL{row}"]}} for row in PREVIEWS)
+    stories = {
+        "refused": repointed(coolify_application_env=refused),
+        "half": repointed(coolify_application_env=half),
+        "unproven": repointed(coolify_application_env=failure("unreachable")),
+        "put back": repointed(),
+    }
     told = roles.tell("cutover", "undo", stories)
     deployed = {
         name: [item["application"] for item in story.called("coolify_deployment")] for name, story in told.items()
     }
-    assert deployed == {"refused": [], "put back": [APP, "other"]}
+    assert deployed == {
+        "refused": [],
+        # The other application has one row only, and it is that which is missing.
+        "half": [APP],
+        "unproven": [APP, "other"],
+        "put back": [APP, "other"],
+    }
     assert "put the old connection string back: it went wrong" in told["refused"].message
     # The compute that is gone has another in its place, and need not be enabled.
-    assert [story.called("neon_endpoint") for story in told.values()] == [[], []]
+    assert [story.called("neon_endpoint") for story in told.values()] == [[]] * 4
 
 
 def test_an_undo_that_cannot_end_is_refused_before_anything_is_moved(roles: StubbedRoles) -> None:
@@ -108,6 +126,6 @@ def test_an_undo_that_cannot_end_is_refused_before_anything_is_moved(roles: Stub
     problem = {"code": "no_room", "message": "There is no room.", "what_to_do": "Delete something."}
     story.answers["undo_plan"] = {"plan": {"problems": [problem]}, "text": ["the plan"]}  # type: ignore[index]
     (told,) = roles.tell("undo", "main", {"no room": story}).values()
-    assert "Nothing was changed. There is no room. Delete something." in told.message, told.message
+    assert "has changed nothing. There is no room. Delete something." in told.message, told.message
     assert not {call["module"] for call in told.calls} & {"neon_branch", "neon_branch_restore", "postgres_fence"}
     assert not told.called("run_lock", action="keep")

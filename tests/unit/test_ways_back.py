@@ -100,7 +100,13 @@ CASES: dict[str, tuple[tuple[str, str, str], Json, list[str], list[str]]] = {
     "plan: problems": (
         JUDGED,
         planned({"message": "No room.", "what_to_do": "Delete."}, {"message": "No compute.", "what_to_do": "Add one."}),
-        ["RUN cannot be taken back", "Nothing was changed", "No room. Delete.", "No compute. Add one."],
+        ["RUN cannot be taken back", "has changed nothing. No room. Delete.", "No compute. Add one."],
+        ["without writes"],
+    ),
+    "plan: problems of a second undo": (
+        JUDGED,
+        {**planned({"message": "No room.", "what_to_do": "Delete."}), **run_with({"fence_restored": WRITTEN})},
+        ["has changed nothing; an undo that was killed may have left its restored data without writes"],
         [],
     ),
     "rows: moved": (ROWS, on("new.example.com"), [], []),
@@ -109,7 +115,7 @@ CASES: dict[str, tuple[tuple[str, str, str], Json, list[str], list[str]]] = {
     "test: on its copy": (
         TEST,
         {**run_with(TRIAL), "__undo_trial": {"run": COPIED}, "__undo_trial_open": {"unfinished": [COPIED]}},
-        ["undo.yml -e target=staging -e run=COPY -e accept_loss=true"],
+        ["rewind.database.undo -e target=staging -e run=COPY -e accept_loss=true"],
         [],
     ),
     "test: on another's": (
@@ -127,17 +133,17 @@ CASES: dict[str, tuple[tuple[str, str, str], Json, list[str], list[str]]] = {
     "ahead: another's yes": (AHEAD, {"promote_confirm": "other"}, ["-e confirm=tracker"], []),
     "ahead: nobody is asked": (AHEAD, {"__fleet_is_at_work": True}, ["-e confirm=tracker"], []),
     "ahead: all is well": (AHEAD, {"promote_confirm": "other, tracker", "__fleet_is_at_work": True}, [], []),
-    "failed: closed": (FAILED, {}, ["It failed."], ["undo.yml"]),
+    "failed: closed": (FAILED, {}, ["It failed."], [".undo"]),
     "failed: begun": (
         FAILED,
         {"__promote_reached": {"run": {"promotion_begun": True}}},
-        ["undo.yml -e target=tracker -e run=RUN"],
+        ["rewind.database.undo -e target=tracker -e run=RUN"],
         ["staging"],
     ),
     "failed: in its test": (
         FAILED,
         {"__promote_tried": {"run": "COPY", "outcome": "stuck"}},
-        ["undo.yml -e target=staging -e run=COPY", "undo.yml -e target=tracker -e run=RUN"],
+        ["rewind.database.undo -e target=staging -e run=COPY", "rewind.database.undo -e target=tracker -e run=RUN"],
         [],
     ),
 }
