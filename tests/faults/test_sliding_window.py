@@ -28,7 +28,7 @@ def test_when_the_point_leaves_the_window_before_a_restore_in_place_then_its_pre
     (preview,) = [name for name in story.target.branches() if name.startswith("preview-")]
 
     # What is offered is what a person copies.
-    offer = re.search(r"ansible-playbook playbooks/restore\.yml((?: -e \S+=\S+)+)", running.text)
+    offer = re.search(r"ansible-playbook(?: -i \S+)* playbooks/restore\.yml((?: -e \S+=\S+)+)", running.text)
     assert offer is not None, running.text[-2000:]
     given = dict(pair.split("=", 1) for pair in re.findall(r"-e (\S+)", offer[1]))
     assert given == {"target": story.target.name, "backup": preview, "cutover": "repoint"}
