@@ -16,7 +16,7 @@ from typing import Any
 
 from .._predicted import predicted
 from .lineage import Node, Tree
-from .primary import Primary, locate
+from .primary import Primary, locate, unreadable_rows
 from .request import Cutover, Facts, Findings
 
 KINDS = {"a": "production", "b": "main-restored"}
@@ -132,6 +132,9 @@ def _presumably_left(facts: Facts, node: Node, findings: Findings) -> str | None
     cannot be seen from here, for that may be it.
     """
     default = next((item for item in facts.tree.nodes.values() if item.default), None)
+    # Who cannot be read may be on it (rule 2).
+    if facts.unreadable or unreadable_rows(facts):
+        return None
     if default is None or default.id == node.id or default.id in _used(facts) or _is_backup(facts, default.id):
         return None
     seen = {str(item.get("uuid")) for item in facts.consumers} | {str(facts.application.get("uuid"))}
