@@ -218,7 +218,8 @@ written:
     rows:
       description:
         - At most so many rows were written. Counted by the columns that an application sets with each change, such as
-          C(updatedAt); numbers that were drawn from sequences count where they are more.
+          C(updatedAt); numbers that were drawn from sequences count where they are more. A statement that changes rows
+          and leaves these columns alone is not counted beside rows of the same table that have them set.
         - Null where that cannot be said - a table has changed and has no such column, tables were counted and not
           hashed or could not be read, or the schema has changed.
       type: int

@@ -209,7 +209,8 @@ salvage:
     triggers:
       description:
         - Tables in the file that have triggers or rules. The file disables these before it writes, and leaves them as
-          they were - what they did on the old side is in the file like everything else.
+          they were - what they did on the old side to rows of this file is in it. What they did to tables that are not
+          here, or to rows that are in conflict, is not - a counter or an audit log may have to be set by hand.
       type: list
       elements: str
     owners:

@@ -105,6 +105,44 @@ def test_an_index_that_the_old_side_cannot_compute_is_named(cluster: Cluster, tm
     assert found["by_hand"] == ["index once of public.t: rows that clash there are not found; the file fails then"]
 
 
+FOLDERS = """CREATE TABLE t (id int PRIMARY KEY, name text, p int REFERENCES t (id));
+    INSERT INTO t VALUES (1, 'r', NULL), (2, 'k', 1), (3, 'k', NULL)"""
+
+
+@pytest.mark.parametrize(
+    "index",
+    ["CREATE UNIQUE INDEX u ON t (name) WHERE p IS NULL; CREATE UNIQUE INDEX ON t (p, name)",
+     "CREATE UNIQUE INDEX u ON t ((coalesce(p, 0)), name)"],
+)  # fmt: skip
+def test_what_takes_the_place_of_a_deleted_row_needs_no_null_in_between(
+    cluster: Cluster, tmp_path: Path, index: str
+) -> None:
+    """Given a child that was deleted and made again under another id, then it comes as it is: a null would clash."""
+    found, old, new = salvaged(
+        cluster,
+        tmp_path / "x.sql",
+        f"{FOLDERS};{index}",
+        "DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (9, 'k', 1)",
+    )
+    assert found["total"]["conflicts"] == 0 and new == old
+
+
+@pytest.mark.parametrize(
+    "index",
+    ["CREATE UNIQUE INDEX u ON t (name) WHERE p IS NULL; CREATE UNIQUE INDEX ON t (p, name)",
+     "CREATE UNIQUE INDEX u ON t ((coalesce(p, 0)), name)"],
+)  # fmt: skip
+def test_where_a_null_in_between_would_clash_the_row_waits_for_a_person(
+    cluster: Cluster, tmp_path: Path, index: str
+) -> None:
+    """Given a new child that takes the name of one that goes elsewhere, then the file does not fail."""
+    found, _old, new = salvaged(
+        cluster, tmp_path / "x.sql", f"{FOLDERS};{index}",
+        "UPDATE t SET name = 'moved' WHERE id = 2; INSERT INTO t VALUES (9, 'k', 1); UPDATE t SET p = 9 WHERE id = 2",
+    )  # fmt: skip
+    assert found["total"]["conflicts"] >= 1 and "(1,r,)" in new and "(3,k,)" in new
+
+
 def test_keys_of_domains_over_domains_are_compared(cluster: Cluster, tmp_path: Path) -> None:
     """Given a key whose type is a domain over another one, then its table is in the file."""
     schema = """CREATE DOMAIN one AS int CHECK (VALUE > 0); CREATE DOMAIN two AS one;

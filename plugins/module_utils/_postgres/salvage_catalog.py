@@ -238,6 +238,14 @@ class Unique:
             part.column in self.columns and part.operator == "OPERATOR(pg_catalog.=)" for part in self.parts
         )
 
+    def may_hold_nulls(self, names: Iterable[str]) -> bool:
+        """Whether a row with nulls in these columns may still, or only then, clash with another one there.
+
+        A null among the values that are compared clashes with nothing; a condition, or an expression, may be about it.
+        """
+        used = set(names) & set(self.columns)
+        return bool(used) and (self.with_nulls or not used & {part.column for part in self.parts})
+
     @property
     def what(self) -> str:
         """For messages: what a row has there."""

@@ -199,6 +199,8 @@ class Marks:
         elif key.parent != table.full_name:
             # New rows of one table come in one statement, which may refer to each other.
             empty = tuple(name for name in key.columns if not table.column(name).required)
+            if any(unique.may_hold_nulls(empty) for unique in table.unique):
+                empty = ()
             verdict.late += empty
             if not empty:
                 self.by_hand.add(key)

@@ -113,12 +113,13 @@ class Uniques:
             rows, failed = try_ask(self._sessions.old, query, Asked(table, (), asked))
             for row in rows:
                 verdicts[wanted[row["place"] - 1][0]].reason = f"another row of the old side has its {what} too"
-            self._failed([wanted[number][0] for number in failed], unique, verdicts)
+            self._failed([wanted[number][0] for number in failed], unique, verdicts, "old")
         new, failed = try_ask(self._sessions.new, query, Asked(table, (), asked))
         self._failed([wanted[number][0] for number in failed], unique, verdicts)
         holders = [table.plain(table.key, tuple(row["has"])) for row in new]
         before = self._before(table, holders)
         kept = self._keeping[table.full_name]
+        stays = self._stays(table, holders) if self._late_columns(table, unique) else set()
         for row, holder in zip(new, holders, strict=True):
             place = wanted[row["place"] - 1][0]
             if before.get(holder) != row["row"]:
@@ -126,12 +127,12 @@ class Uniques:
             elif holder in kept:
                 verdicts[place].reason = f"the row of the new side that has its {what} is in conflict and keeps it"
             elif verdicts[place].reason is None and not unique.deferrable:
-                self._takes(table, unique, holder, changes[place], verdicts[place])
+                self._takes(table, unique, holder, changes[place], verdicts[place], holder in stays)
 
     @staticmethod
-    def _failed(places: Sequence[int], unique: Unique, verdicts: Sequence[Verdict]) -> None:
+    def _failed(places: Sequence[int], unique: Unique, verdicts: Sequence[Verdict], side: str = "new") -> None:
         for place in places:
-            verdicts[place].reason = f"the new side cannot compute its {unique.what}"
+            verdicts[place].reason = f"the {side} side cannot compute its {unique.what}"
 
     def _before(self, table: Table, holders: Sequence[Values]) -> dict[Values, str]:
         """The contents of these rows at the restore point."""
@@ -142,14 +143,32 @@ class Uniques:
         rows = ask(self._sessions.base, query, Asked(table, table.key, keys))
         return {keys[row["place"] - 1]: row["row"] for row in rows}
 
-    def _takes(self, table: Table, unique: Unique, holder: Values, change: Change, verdict: Verdict) -> None:
+    def _stays(self, table: Table, holders: Sequence[Values]) -> set[Values]:
+        """Those of these rows that the old side still has: the others are deleted, before anything is inserted."""
+        keys = sorted(set(holders))
+        if not keys or table.full_name not in self._old.tables:
+            return set(keys)
+        query = f"SELECT k.place FROM {{keys}} JOIN {table.source} AS r ON {{same}}"
+        return {keys[row["place"] - 1] for row in ask(self._sessions.old, query, Asked(table, table.key, keys))}
+
+    def _late_columns(self, table: Table, unique: Unique) -> tuple[str, ...]:
+        """Those of the index in which a reference may come late."""
+        late = {name for key in self._order.late.get(table.full_name, ()) for name in key.columns}
+        return tuple(name for name in unique.columns if name in late)
+
+    def _takes(
+        self, table: Table, unique: Unique, holder: Values, change: Change, verdict: Verdict, stays: bool
+    ) -> None:
         verdict.takes += ((unique, holder),)
         # What has the value may give it up late, where it holds a reference that can come late.
-        late = {name for key in self._order.late.get(table.full_name, ()) for name in key.columns}
-        both = tuple(name for name in unique.columns if name in late)
+        both = self._late_columns(table, unique)
         if both and change.base is not None:
             verdict.late += unique.columns
             return
-        if any(table.column(name).required for name in both):
+        if not stays:
+            return
+        if any(table.column(name).required for name in both) or any(
+            other.may_hold_nulls(both) for other in table.unique
+        ):
             verdict.reason = f"the row that has its {unique.what} gives it up too late"
         verdict.late += both

@@ -66,8 +66,9 @@ def header(title: Sequence[str], found: Mapping[str, Any], path: Path) -> list[s
         lines += [
             f"  triggers and rules are disabled meanwhile on: {', '.join(found['triggers'])}",
             f"  Only the owner of these tables may do that: {', '.join(found['owners'])}. Who writes to them waits.",
-            "  What they did on the old side is in this file like everything else. To let one of them do its work",
-            "  again for these rows, delete the two ALTER TABLE that name it.",
+            "  What they did on the old side is in this file, but for tables that are NOT HERE and rows in CONFLICT:",
+            "  look there for counters and logs that must be set by hand. To let one of them do its work again for",
+            "  these rows, delete the two ALTER TABLE that name it.",
         ]
     lines += [
         "",

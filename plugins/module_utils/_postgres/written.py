@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How many rows were written since a manifest: an upper bound, or unknown. To go back to it loses them."""
+"""How many rows were written since a manifest, or that it is unknown. To go back to it loses them.
+
+An upper bound as far as whoever writes sets the column that says when a row was changed, as an ORM does. What a plain
+UPDATE changes without it is seen only where nothing else in its table says more than that.
+"""
 
 from __future__ import annotations
 
