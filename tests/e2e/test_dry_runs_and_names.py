@@ -60,7 +60,8 @@ def test_a_check_shows_the_plan_and_touches_nothing(
     assert f"{strategy}: it was asked for" in text
     for price in ("repoint:", "in_place:", "snapshot:", "branches now:", "branches afterwards:", "Not brought back"):
         assert price in text
-    assert f"rows lost: {LOST}" in text.replace("'", "")
+    # One row was also changed: where content differs, what is counted is the least that it can be.
+    assert f"rows lost: at least {LOST}" in text.replace("'", "")
     assert "QuestProgress" in text
     if strategy == "repoint":
         assert f"DATABASE_URL: host {target.host()} -> predicted:endpoint/restore-" in _joined(text)

@@ -14,7 +14,6 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,9 +149,8 @@ def test_the_last_good_second_is_found_with_one_branch_at_a_time_and_the_command
     assert command in played.text
     program, *options = shlex.split(command)
     said = dict(option.split("=", 1) for option in options if "=" in option)
-    inventories = [option for option in playbooks.inventory if option != "-i"]
-    given = [Path(options[number + 1]).resolve() for number, option in enumerate(options) if option == "-i"]
-    assert given == [*map(Path, inventories)] and "playbooks/restore.yml" in options
+    # The inventory of this run is that of ansible.cfg, and need not be named.
+    assert "-i" not in options and "playbooks/restore.yml" in options
     assert (program, said["target"]) == ("ansible-playbook", "tracker")
     playbooks.restore(**said).ok()
     assert target.stored() == target.served() == "good one"
@@ -271,7 +269,8 @@ def test_when_it_is_killed_half_way_then_its_probe_is_deleted(
         return [line for line in found[-1] if line["ids"].get("branch")] if len(found) > known else []
 
     try:
-        crash_at(process, Point("probe_2"), control, newest)
+        # Not the first; of an instant that Neon does not hold there is no branch.
+        crash_at(process, Point(r"probe_(?!1$)\d+"), control, newest)
     finally:
         process.close()
     history.target.settle()
@@ -286,7 +285,7 @@ def test_when_it_is_killed_half_way_then_its_probe_is_deleted(
         playbooks.play("playbooks/cleanup.yml", target="tracker", scratch_days=0, confirm=confirm.group(1)).ok()
         assert probes(history.target) == []
         return
-    find(playbooks, changed=1, before=text_of(history.said["good now"][1]))
+    find(playbooks, changed=1, before=text_of(history.at("good now")))
     assert probes(history.target) == []
     killed = journals(playbooks)[known]
     assert killed[-1]["data"]["status"] == "failed" and "was killed" in json.dumps(killed[-1]["error"])
