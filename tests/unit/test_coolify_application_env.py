@@ -232,7 +232,7 @@ def test_an_upgrade_of_coolify_is_waited_for(script: Script, options: Json) -> N
     """Given 503 more than once, then the rows are read back each time, and sent again while there is time."""
     script.expect("GET", ENVS, [row()]).expect("GET", "/version", "4.3.11")
     for _time in range(3):
-        script.expect("PATCH", f"{ENVS}/bulk", "upgrading", status=503, headers={"Retry-After": "20"})
+        script.expect("PATCH", f"{ENVS}/bulk", "upgrading", status=503, headers={"Retry-After": "1"})
         script.expect("GET", ENVS, [row()])
     script.expect("PATCH", f"{ENVS}/bulk", [], status=201).expect("GET", ENVS, [row(value=NEW)])
     assert call(options, {"key": "DATABASE_URL", "value": NEW})["changed"] is True
