@@ -119,7 +119,7 @@ def test_two_tokens_show_what_can_be_recovered(inventory: Inventory, world: dict
     assert sorted(hosts) == sorted([*targets, *groups["rewind_unsupported"]])
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/inventory.md"])
+@pytest.mark.parametrize("page", ["README.md", pytest.param("docs/inventory.md", marks=pytest.mark.long)])
 @pytest.mark.parametrize("installed", [False, True], ids=["clone", "installed"])
 def test_the_command_that_a_page_shows_works_as_it_stands(
     inventory: Inventory, world: dict[str, str], tmp_path: Path, page: str, installed: bool

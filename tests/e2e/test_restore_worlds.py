@@ -31,6 +31,7 @@ def shared(targets: Targets) -> tuple[Target, Target]:
     return first, second
 
 
+@pytest.mark.long
 def test_other_consumers_of_the_primary_stop_the_run_until_each_is_named(
     playbooks: Playbooks, control: Control, targets: Targets, shared: tuple[Target, Target]
 ) -> None:

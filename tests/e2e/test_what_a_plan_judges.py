@@ -34,6 +34,7 @@ def _lock(target: Target, control: Control) -> None:
     control.call("POST", path, {"key": target.key, "value": row["value"], "is_shown_once": True, "is_preview": False})
 
 
+@pytest.mark.long
 def test_a_locked_row_is_moved_and_taken_back_with_the_string_from_the_environment(
     playbooks: Playbooks, control: Control, targets: Targets
 ) -> None:

@@ -11,7 +11,6 @@ from tests.faults.conftest import Tell
 from tests.faults.killing import CHANGE_BRANCH, DELETE_BRANCH, MAKE_BRANCH, RESTORE_IN_PLACE, Point, points
 
 TELLING = [
-    Point("delete_preview", "done"),
     Point("restore", fault=RESTORE_IN_PLACE("hang_after")),
 ]
 ALL_OTHERS = [
@@ -19,6 +18,7 @@ ALL_OTHERS = [
     Point("prove"),
     Point("verified", "done"),
     Point("delete_preview", fault=DELETE_BRANCH("hang")),
+    Point("delete_preview", "done"),
     Point("restore", fault=RESTORE_IN_PLACE("hang")),
     Point("restore", "done"),
     Point("run"),

@@ -14,7 +14,6 @@ from tests.faults.killing import DEPLOY, DISABLE, ENV, MAKE_BRANCH, PAUSE, Point
 TELLING = [
     Point("env", fault=ENV("hang_after")),
     Point("deploy", fault=DEPLOY("hang_after")),
-    Point("disable_.*", fault=DISABLE("hang_after")),
 ]
 ALL_OTHERS = [
     Point("make_branch", fault=MAKE_BRANCH("hang_after")),
@@ -46,6 +45,7 @@ ALL_OTHERS = [
     Point("fence"),
     Point("disable_.*"),
     Point("disable_.*", fault=DISABLE("hang")),
+    Point("disable_.*", fault=DISABLE("hang_after")),
     Point("disable_.*", "done"),
     Point("resume_auto_deploy"),
     Point("resume_auto_deploy", fault=PAUSE("hang_after")),
