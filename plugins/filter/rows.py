@@ -15,6 +15,8 @@ from ansible_collections.rewind.database.plugins.module_utils._time import parse
 
 # The steps of a cutover that write rows: its own, and those of other consumers.
 _ROWS = re.compile(r"env(_(?!flags$).+)?")
+# What coolify_application_env says, before it writes anything, of a row that somebody else has written.
+_CHANGED = "row_changed"
 
 
 def rows_moved_to(
@@ -127,10 +129,34 @@ def rows_elsewhere(
     return found
 
 
+def rows_to_put_back(steps: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that the way back of a run writes, as coolify_application_env takes them.
+
+    :param steps: as of `rows_elsewhere`.
+    """
+    return [dict(row) for _application, row in _written(steps)]
+
+
+def not_written(results: Iterable[Mapping[str, Any]], key: str = "") -> list[Mapping[str, Any]]:
+    """Of these results of coolify_application_env those in which a row is known to have stayed as it was.
+
+    A failure alone does not say so: the bulk call is not atomic, and an answer may be lost.
+
+    :param key: of the row that counts, which is no preview's; empty for any.
+    """
+    found = []
+    for result in results:
+        stayed = (result.get("partial") or {}).get("not_saved") or ()
+        refused = (result.get("error") or {}).get("code") == _CHANGED
+        if result.get("failed") and (refused or (key in stayed if key else bool(stayed))):
+            found.append(result)
+    return found
+
+
 def _written(steps: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Each row that the way back writes, with the application that has it."""
     for name, step in steps.items():
-        refused = step.get("phase") == "failed" and (step.get("error") or {}).get("code") == "row_changed"
+        refused = step.get("phase") == "failed" and (step.get("error") or {}).get("code") == _CHANGED
         if _ROWS.fullmatch(name) and not refused:
             application = str((step.get("ids") or {}).get("application"))
             yield from ((application, row) for row in (step.get("undo") or {}).get("variables") or ())
@@ -186,6 +212,8 @@ class FilterModule:
             "rows_moved_to": rows_moved_to,
             "rows_as_before": rows_as_before,
             "rows_elsewhere": rows_elsewhere,
+            "rows_to_put_back": rows_to_put_back,
+            "not_written": not_written,
             "rows_recorded": rows_recorded,
             "rehearsed": rehearsed,
         }

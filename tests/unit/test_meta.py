@@ -211,6 +211,19 @@ def test_modules_and_what_they_are_made_of_import_nothing_above_them() -> None:
             assert name.split(".")[0] not in ("ansible", "ansible_collections", "plugins", "tests"), f"{path}: {name}"
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_writes_no_command_of_its_own(role: str) -> None:
+    """What a person copies must name this run's inventory and playbooks: the filter `playbook_command` writes it."""
+    found = [
+        f"{path.name}: {line.strip()}"
+        for folder in ("defaults", "tasks", "vars")
+        for path in sorted((CLONE / "roles" / role / folder).glob("*.yml"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "ansible-playbook playbooks/" in line
+    ]
+    assert found == []
+
+
 def test_every_test_file_has_a_name_of_its_own() -> None:
     """pytest imports them by their names alone: with two of one name no run can hold both, as `bin/test long` must."""
     names = [path.name for path in tracked("tests/**/test_*.py")]

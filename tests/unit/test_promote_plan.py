@@ -286,7 +286,7 @@ class TestFromARowThatAPersonMoved:
         given["other_targets"] = [{"target": "mill", "project": world.project["id"], "application": "another"}]
         assert call_module("promote_plan", given)["plan"]["old"]["branch_id"] == MAIN
 
-    @pytest.mark.parametrize("why", ["itself", "in use", "a backup", "shared", "recorded"])
+    @pytest.mark.parametrize("why", ["itself", "in use", "a backup", "shared", "recorded", "unreadable"])
     def test_it_is_not_taken_where_it_may_be_something_else(self, why: str) -> None:
         """Given a default that others use or that is no old primary, then its name is left, and that is said."""
         world = moved_by_hand()
@@ -299,6 +299,8 @@ class TestFromARowThatAPersonMoved:
         elif why == "recorded":
             world.records = [{"event": "promoted", "branch_id": "br-hotfix-c1", "option": "a", "name": "hotfix"}]
         given = options(world, branch="hotfix")
+        if why == "unreadable":
+            given["unreadable"] = [{"kind": "application", "uuid": "another", "name": "shop", "reason": "locked"}]
         if why == "shared":
             given["other_targets"] = [{"target": "mill", "project": world.project["id"], "application": "another"}]
         found = call_module("promote_plan", given)["plan"]

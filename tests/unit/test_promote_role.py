@@ -70,7 +70,10 @@ def recorded(**modules: Any) -> Story:
         "__promote_inner": {},
         "__promote_journal": {"run": {"id": RUN, "steps": {}}},
     }
-    ended: Json = {"run_journal finish": {"run": {"sections": []}}, "run_report": {"report": {"html": "report.html"}}}
+    ended: Json = {
+        "run_journal finish": {"run": {"sections": []}},
+        "run_report": {"report": {"written": True, "html": "r.html"}},
+    }
     drawn = {"plan": {"tree_before": [{"id": MAIN, "name": "read"}]}}
     there = {"branches": [{"id": MAIN}]}
     return Story(known, {**ended, "neon_branch_info": there, "promote_plan": drawn, **modules})
@@ -78,10 +81,15 @@ def recorded(**modules: Any) -> Story:
 
 def test_the_report_shows_the_branches_as_they_are_and_not_as_they_were_planned(roles: StubbedRoles) -> None:
     """Given a promotion that is done, then its tree is read again; where that fails, the report says so."""
-    unread = recorded(neon_branch_info=failure("unreachable"))
-    told = roles.tell("promote", "record", {"read": recorded(), "not read": unread})
+    stories = {
+        "read": recorded(),
+        "not read": recorded(neon_branch_info=failure("unreachable")),
+        "not drawn": recorded(promote_plan=failure("failed")),
+    }
+    told = roles.tell("promote", "record", stories)
     shown = {}
     for name, story in told.items():
+        assert story.message == "", name
         (report,) = (item["facts"] for item in story.called("run_report"))
         shown[name] = ([row["name"] for row in report["tree_after"]], len(report["warnings"]))
-    assert shown == {"read": (["read"], 0), "not read": (["planned"], 1)}
+    assert shown == {"read": (["read"], 0), "not read": (["planned"], 1), "not drawn": (["planned"], 1)}

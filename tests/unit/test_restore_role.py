@@ -111,6 +111,28 @@ def test_a_stuck_run_is_known_as_that_although_its_journal_cannot_be_written(rol
     assert told["full"].shown["outcome"] == "stuck"
 
 
+def test_an_undo_that_was_killed_keeps_the_bound_that_it_was_given(roles: StubbedRoles) -> None:
+    """Given an undo that might lose a few rows at most, and that was killed, then a restore that ends it loses no more.
+
+    What was written cannot be counted here, so it holds; with no bound it would go on.
+    """
+    told, made = {}, World().plan(cutover="repoint")
+    for name, bound in (("bounded", {"max_rows_lost": 3}), ("as it was asked for", {})):
+        steps = {
+            "plan": {"phase": "done", "data": {"plan": made}},
+            "env": {"phase": "done", "ids": {}, "undo": {"variables": []}, "data": {}},
+            "deploy": {"phase": "done", "ids": {}, "undo": {}, "data": {}},
+            "undo": {"phase": "intent", "data": {"accept_loss": True, **bound}},
+            "verified": {"phase": "done", "data": {"branch": {"id": "br-new-b2"}, "manifest": OLD, "live": NEW}},
+        }
+        run = {"run": {"id": RUN, "status": "running", "steps": steps, "sections": []}}
+        told[name] = Story(world(__restore_journal=run), {"run_journal read": run})
+    said = roles.tell("restore", "finish_undo", told)
+    assert "is not taken back further" in said["bounded"].message, said["bounded"].message
+    assert not said["bounded"].called("coolify_application_env")
+    assert said["as it was asked for"].called("coolify_application_env")
+
+
 def test_the_report_is_written_before_the_run_ends(roles: StubbedRoles) -> None:
     """Given a restore that is proven, then a run killed before its report is one that the next run goes on with."""
     answers = {"run_journal": JOURNAL, "run_report": {"report": {"written": True, "html": "/reports/x.html"}}}

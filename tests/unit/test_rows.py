@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from ansible_collections.rewind.database.plugins.filter.rows import (
     FilterModule,
+    not_written,
     rehearsed,
     rows_as_before,
     rows_elsewhere,
     rows_moved_to,
     rows_recorded,
+    rows_to_put_back,
 )
 from ansible_collections.rewind.database.plugins.modules.coolify_application_env import SPEC
 from ansible_collections.rewind.database.tests.unit.plan_world import MAIN, World, env_row, host_of
@@ -257,7 +259,44 @@ def test_ansible_finds_them_under_their_names() -> None:
         "rows_moved_to": rows_moved_to,
         "rows_as_before": rows_as_before,
         "rows_elsewhere": rows_elsewhere,
+        "rows_to_put_back": rows_to_put_back,
+        "not_written": not_written,
         "rows_recorded": rows_recorded,
         "rehearsed": rehearsed,
     }
     assert FilterModule().filters() == names
+
+
+def test_what_somebody_else_has_written_is_not_put_back() -> None:
+    """Given a journal, then its rows are put back, other applications' too, but for one that the run never wrote."""
+
+    def step(key: str, phase: str = "done", code: str = "") -> Json:
+        variables = [{"key": key, "is_preview": False}]
+        return {"phase": phase, "error": {"code": code} if code else None, "undo": {"variables": variables}}
+
+    steps = {
+        "env": step("DATABASE_URL"),
+        "env_worker_DATABASE_URL": step("WORKER_URL", "failed", "unknown_outcome"),
+        "env_shop_DATABASE_URL": step("SHOP_URL", "failed", "row_changed"),
+        "env_flags": step("FLAGS"),
+        "deploy": {"phase": "done", "undo": {}},
+    }
+    assert [row["key"] for row in rows_to_put_back(steps)] == ["DATABASE_URL", "WORKER_URL"]
+
+
+@pytest.mark.parametrize(
+    ("result", "own", "any_row"),
+    [
+        ({}, False, False),
+        ({"failed": False, "partial": {"not_saved": ["DATABASE_URL"]}}, False, False),
+        ({"failed": True, "error": {"code": "unreachable"}}, False, False),
+        ({"failed": True, "error": {"code": "row_changed"}}, True, True),
+        ({"failed": True, "partial": {"not_saved": ["DATABASE_URL"]}}, True, True),
+        ({"failed": True, "partial": {"not_saved": ["DATABASE_URL (preview)"]}}, False, True),
+        ({"failed": True, "partial": {"saved": ["DATABASE_URL"], "not_saved": []}}, False, False),
+    ],
+)
+def test_a_row_has_stayed_only_where_that_is_known(result: Json, own: bool, any_row: bool) -> None:
+    """Given a write that failed, then only what was read back, or refused before it was sent, was not written."""
+    assert bool(not_written([result], "DATABASE_URL")) is own
+    assert bool(not_written([result])) is any_row

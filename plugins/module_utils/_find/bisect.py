@@ -246,7 +246,7 @@ class _Searching:
             (self._aligned(low - self.wanted.precision), below, True),
             (high + self.wanted.precision, above, False),
         ):
-            if not segment.holds(at) or self._near(segment, low if expected else high, expected):
+            if not segment.holds(at) or self._near(low if expected else high, expected):
                 continue
             if (yield from self._ask(at, segment, "neighbour")) is (not expected):
                 return self._flapping()
@@ -266,14 +266,11 @@ class _Searching:
                     return self._flapping()
         return Verdict("found", low, high, precise=high - low <= self.wanted.precision, unseen=self._unseen(bottom))
 
-    def _near(self, segment: Segment, edge: datetime, passed: bool) -> bool:
-        """Whether it was asked already shortly before the last good instant, or shortly after the first bad one.
-
-        What another branch answered says nothing of this one.
-        """
+    def _near(self, edge: datetime, passed: bool) -> bool:
+        """Whether it was asked already shortly before the last good instant, or shortly after the first bad one."""
         far = _NEAR * self.wanted.precision
         return any(
-            segment.holds(at) and answer is passed and timedelta(0) < (edge - at if passed else at - edge) <= far
+            answer is passed and timedelta(0) < (edge - at if passed else at - edge) <= far
             for at, answer in self.answers.items()
         )
 

@@ -16,9 +16,9 @@ from .._plan.instants import text_or_none
 from .._plan.parts import primary_part
 from .._plan.point import Point
 from .._plan.primary import Primary, find_primary, in_use, report_duplicates
-from .._plan.request import Facts, Findings, Request, read_facts, read_request
+from .._plan.request import Facts, Findings, Request, read_facts, read_request, slots
 from .._plan.source import Source, find_source, history
-from .._plan.strategies import slots, window_start_after
+from .._plan.strategies import window_start_after
 from .._postgres.checks import Check
 from .._time import parse_instant, rfc3339
 from .bisect import LEAST_PRECISION, Segment, Wanted, ceiling, floor, most_probes

@@ -105,8 +105,8 @@ def _older(plan: Json) -> str:
     if not (begins and plan["window_slides"]):
         return "only a backup may be older"
     return (
-        f"what is older than the window, which begins at {begins}, can only be in a backup, and what lies between"
-        + (" is left out of a search, because it leaves the window meanwhile")
+        f"what is older than the window, which begins at {begins}, can only be in a backup, and what lies between "
+        "is left out of a search, because it leaves the window meanwhile"
     )
 
 

@@ -17,9 +17,9 @@ from .lineage import Node, blockers
 from .parts import primary_part, supplied_base
 from .point import Backup, Point, known_backups
 from .primary import Primary, find_primary, in_use, report_duplicates
-from .request import Facts, Findings, Request, describe, read_facts, read_request
+from .request import Facts, Findings, Request, describe, read_facts, read_request, slots
 from .source import Source, find_source
-from .strategies import slots, window_start
+from .strategies import window_start
 
 # A backstop behind the retention (rule 8): Neon deletes by itself what a cleanup forgot, and takes 30 days at most.
 EXPIRY_MARGIN = timedelta(days=2)

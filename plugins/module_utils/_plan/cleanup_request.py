@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from .._commands import command
 from .._time import parse_instant, utc_now
 from .request import Findings
 
@@ -63,20 +62,15 @@ class Wanted:
 
         :param pins: it has yet to pin and unpin what the list takes for pinned and unpinned.
         """
-        words = ["ansible-playbook", "playbooks/cleanup.yml", "-e", f"target={self.target}"]
-        for name, usual in self.defaults.items():
-            value = self._said(name)
-            if value != usual:
-                words += ["-e", f"{name}={value:g}"]
+        said = {name: self._said(name) for name in self.defaults}
+        told: dict[str, object] = {name: f"{value:g}" for name, value in said.items() if value != self.defaults[name]}
         if self.accept_unreadable:
-            words += ["-e", "accept_unreadable=" + ",".join(self.accept_unreadable)]
-        for name, names in (("pin", self.pin), ("unpin", self.unpin)):
-            if pins and names:
-                words += ["-e", f"{name}={','.join(names)}"]
+            told["accept_unreadable"] = ",".join(self.accept_unreadable)
+        if pins:
+            told |= {name: ",".join(names) for name, names in (("pin", self.pin), ("unpin", self.unpin)) if names}
         if pins and self.pin:
-            # A reason is free text, which Ansible would cut at its spaces.
-            words += ["-e", json.dumps({"reason": self.reason})]
-        return shlex.join([*words, "-e", f"confirm={confirm}"])
+            told["reason"] = self.reason
+        return command("cleanup", target=self.target, **told, confirm=confirm)
 
     def _said(self, name: str) -> float:
         lengths = {"retention_days": self.retention, "scratch_days": self.scratch}

@@ -18,9 +18,8 @@ from .instants import instant_or_none
 from .lineage import deletion_order
 from .parts import primary_part
 from .primary import Primary, find_primary, in_use, locate, report_duplicates
-from .request import Facts, Findings, Request, read_facts, read_request
+from .request import Facts, Findings, Request, read_facts, read_request, slots
 from .runs import CUTS_OVER
-from .strategies import slots
 
 MODES = ("backup", "pitr")
 

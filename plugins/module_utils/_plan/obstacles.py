@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .request import Facts
+from .request import Facts, slots
 
 if TYPE_CHECKING:
     from .strategies import Case
@@ -56,11 +56,9 @@ def _no_undo_slot(case: Case) -> list[tuple[str, str, str]]:
 
     The preview is gone by then, also that of a run that is gone on with.
     """
-    limit = (case.facts.project.get("limits") or {}).get("branches")
-    counted = (case.facts.project.get("counts") or {}).get("branches")
-    used = int(counted) if counted is not None else len(case.facts.tree.nodes)
-    there = used - int(case.names.preview.existing is not None)
-    if limit is None or int(limit) < 0 or int(limit) - there != 1:
+    found = slots(case.facts, {"branches": 1, "roots": 0})["branches"]
+    used, limit, free = (found[key] for key in ("used", "limit", "free"))
+    if free is None or free + int(case.names.preview.existing is not None) != 1:
         return []
     return [
         (

@@ -13,11 +13,10 @@ from .application import check_application
 from .lineage import Node, blockers
 from .obstacles import in_place_obstacles, snapshot_obstacles
 from .primary import in_use, rows_on
-from .request import Findings, describe
+from .request import Findings, describe, slots
 from .source import Source
 from .strategies import (
     Case,
-    slots,
     tree_after,
     window_start,
     window_start_after,

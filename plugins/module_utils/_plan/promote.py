@@ -24,8 +24,7 @@ from .promote_names import Subject, find_subject
 from .promote_text import no_root
 from .promote_trial import trial
 from .promote_wanted import Asked, keep_until, resolved, wanted, with_old
-from .request import Facts, Findings, Request, read_facts, read_request
-from .strategies import slots
+from .request import Facts, Findings, Request, read_facts, read_request, slots
 
 
 def build(params: Mapping[str, Any]) -> dict[str, Any]:

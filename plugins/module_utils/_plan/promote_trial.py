@@ -11,9 +11,8 @@ from typing import Any
 
 from .drill import deletions
 from .primary import Primary, locate
-from .request import Facts, Findings, Request
+from .request import Facts, Findings, Request, slots
 from .runs import CUTS_OVER
-from .strategies import slots
 
 
 def trial(

@@ -328,3 +328,16 @@ def running_commit(facts: Facts) -> str | None:
 def describe(moment: datetime | None) -> str:
     """An instant for a message; `unknown` where there is none."""
     return rfc3339(moment) if moment is not None else "unknown"
+
+
+def slots(facts: Facts, added: Mapping[str, int]) -> dict[str, Any]:
+    """Branches and root branches: how many there are, may be, and are added. A limit of None or below 0 is none."""
+    limits, counts, now = facts.project.get("limits") or {}, facts.project.get("counts") or {}, facts.tree.slots()
+    shown: dict[str, Any] = {}
+    for kind, key, fallback in (("branches", "branches", now.branches), ("roots", "root_branches", now.roots)):
+        used = int(counts[key]) if counts.get(key) is not None else fallback
+        limit = limits.get(key)
+        limit = None if limit is None or int(limit) < 0 else int(limit)
+        free = None if limit is None else limit - used
+        shown[kind] = {"used": used, "limit": limit, "adds": added[kind], "free": free}
+    return shown

@@ -17,8 +17,8 @@ from typing import Any
 from .._time import branch_name, duration, rfc3339
 from .instants import instant_or_none
 from .primary import Primary, find_primary
-from .request import Facts, Findings, Request, read_facts, read_request
-from .strategies import slots, window_start
+from .request import Facts, Findings, Request, read_facts, read_request, slots
+from .strategies import window_start
 from .text import wrapped
 
 # Its branches expire by themselves, should a killed salvage never be followed by another.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from .._commands import command
 from .._time import branch_name, duration, rfc3339
 from . import problems, steps
 from .application import code, other_consumers
@@ -117,12 +118,7 @@ def _assemble(
         "application": application_part(facts),
         "not_restored": [*NOT_RESTORED, *request.not_restored],
         "losses": losses_part(facts.losses),
-        "undo": {
-            "possible_until": rfc3339(request.now + timedelta(days=request.keep_days)),
-            "command": f"ansible-playbook playbooks/undo.yml -e target={request.target}",
-            "salvage_until": salvage_until(request, facts, found.point),
-            "salvage_command": f"ansible-playbook playbooks/salvage.yml -e target={request.target}",
-        },
+        "undo": _undo_part(request, facts, found),
         "confirm": {
             "needed": request.environment == "production",
             "phrase": request.target,
@@ -145,6 +141,15 @@ def _assemble(
     plan["warnings"] = findings.warnings
     plan["hash"] = _fingerprint(plan)
     return plan
+
+
+def _undo_part(request: Request, facts: Facts, found: _Found) -> dict[str, Any]:
+    return {
+        "possible_until": rfc3339(request.now + timedelta(days=request.keep_days)),
+        "command": command("undo", target=request.target),
+        "salvage_until": salvage_until(request, facts, found.point),
+        "salvage_command": command("salvage", target=request.target),
+    }
 
 
 _CASE_KEYS = (

@@ -19,7 +19,7 @@ from .lineage import LineageError, Node, Snapshot, Tree, held_by, with_child
 from .obstacles import in_place_obstacles, snapshot_obstacles
 from .point import Point
 from .primary import Primary, in_use, rows_on
-from .request import Facts, Request
+from .request import Facts, Request, slots
 from .restores import with_restore
 from .runs import Branch
 from .snapshots import with_finalized_snapshot, with_restored_snapshot, with_snapshot
@@ -267,19 +267,6 @@ def deploy_seconds(facts: Facts) -> tuple[float, bool]:
         if item.get("status") == "finished" and began and ended and ended > began:
             lengths.append((ended - began).total_seconds())
     return (statistics.median(lengths[:10]), True) if lengths else (float(DEPLOY_SECONDS), False)
-
-
-def slots(facts: Facts, added: Mapping[str, int]) -> dict[str, Any]:
-    """Branches and root branches: how many there are, may be, and are added. A limit of None or below 0 is none."""
-    limits, counts, now = facts.project.get("limits") or {}, facts.project.get("counts") or {}, facts.tree.slots()
-    shown: dict[str, Any] = {}
-    for kind, key, fallback in (("branches", "branches", now.branches), ("roots", "root_branches", now.roots)):
-        used = int(counts[key]) if counts.get(key) is not None else fallback
-        limit = limits.get(key)
-        limit = None if limit is None or int(limit) < 0 else int(limit)
-        free = None if limit is None else limit - used
-        shown[kind] = {"used": used, "limit": limit, "adds": added[kind], "free": free}
-    return shown
 
 
 def _undeletable(case: Case, strategy: str, after: Tree) -> list[dict[str, str]]:

@@ -54,9 +54,7 @@ class Spill:
                 return None
             for setting in _SETTINGS:
                 self._connection.execute(f"PRAGMA {setting}")
-            self._connection.execute(
-                "CREATE TABLE known (part INT, value TEXT, PRIMARY KEY (part, value)) WITHOUT ROWID"
-            )
+            self._connection.execute(_TABLE)
             self._connection.execute("BEGIN")
         return self._connection
 

@@ -113,7 +113,7 @@ class Uniques:
             rows, failed = try_ask(self._sessions.old, query, Asked(table, (), asked))
             for row in rows:
                 verdicts[wanted[row["place"] - 1][0]].reason = f"another row of the old side has its {what} too"
-            self._failed([wanted[number][0] for number in failed], unique, verdicts, "old")
+            self._failed([wanted[number][0] for number in failed], unique, verdicts)
         new, failed = try_ask(self._sessions.new, query, Asked(table, (), asked))
         self._failed([wanted[number][0] for number in failed], unique, verdicts)
         holders = [table.plain(table.key, tuple(row["has"])) for row in new]
@@ -130,9 +130,9 @@ class Uniques:
                 self._takes(table, unique, holder, changes[place], verdicts[place], holder in stays)
 
     @staticmethod
-    def _failed(places: Sequence[int], unique: Unique, verdicts: Sequence[Verdict], side: str = "new") -> None:
+    def _failed(places: Sequence[int], unique: Unique, verdicts: Sequence[Verdict]) -> None:
         for place in places:
-            verdicts[place].reason = f"the {side} side cannot compute its {unique.what}"
+            verdicts[place].reason = f"its {unique.what} cannot be computed on both sides"
 
     def _before(self, table: Table, holders: Sequence[Values]) -> dict[Values, str]:
         """The contents of these rows at the restore point."""
