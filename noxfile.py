@@ -76,6 +76,8 @@ def collection_tree(session: nox.Session, *parts: str) -> Path:
     tree = collections(session) / "ansible_collections" / "rewind" / "database"
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
+    # Where the tools keep what they keep in a home.
+    (WORK / "home").mkdir(exist_ok=True)
     # Without a repository of its own ansible-test asks the clone's, which ignores this folder, and tests nothing.
     subprocess.run(["git", "init", "-q", str(tree)], check=True)
     listed = subprocess.run(
