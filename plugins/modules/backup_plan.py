@@ -89,7 +89,9 @@ options:
         type: float
         default: 7
       unless_newer_than:
-        description: Make none when a verified one is at most this old - seconds, or a number with s, m, h or d.
+        description:
+          - Make none when a verified one is at most this old - seconds, or a number with s, m, h or d.
+          - One that was made before a restore, or before an undo of one, does not hold today's data and does not count.
         type: str
 seealso:
   - module: rewind.database.restore_plan

@@ -113,7 +113,7 @@ options:
         type: list
         elements: str
       unless_older_than:
-        description: Seconds for which a backup made before the same commit is found again.
+        description: Seconds for which a backup of the present primary, made before the same commit, is found again.
         type: float
         default: 3600.0
 seealso:
@@ -170,7 +170,12 @@ plan:
       type: dict
     found:
       description: >-
-        A backup that was made before this deployment already - C(name), C(branch_id), C(at), C(why) - or null.
+        A backup that was made before this deployment already - C(name), C(branch_id), C(at), C(why) - or null. It was
+        made of the primary as it is now; since then nothing was restored, no restore was taken back, and the commit was
+        not deployed.
+      type: dict
+    not_taken:
+      description: The newest earlier backup where that is not so, in the same form - C(why) says what is not; or null.
       type: dict
     notes:
       description: What is recorded with the backup.

@@ -119,8 +119,9 @@ options:
     elements: dict
   bound_to:
     description:
-      - The facts that an earlier plan was made from, its RV(plan.bound_to). Each that has changed since is a problem. A
-        run that is continued is not compared again - it may have changed them itself.
+      - The facts that an earlier plan was made from, its RV(plan.bound_to), all of them. Each that has changed since is
+        a problem, and so is one that is missing. A run that is continued is not compared again - it may have changed
+        them itself.
     type: dict
   request:
     description: What is asked for. What is empty counts as not given.
@@ -432,7 +433,7 @@ plan:
     bound_to:
       description:
         - The facts that the plan was made from - C({project, application, commit, primary, endpoint, last_reset_at,
-          source, restore_point, lsn, children, env, also_repoint}). A row of C(env) is
+          source, source_last_reset_at, restore_point, lsn, children, env, also_repoint}). A row of C(env) is
           C({uuid, key, is_preview, host, hash}); one of C(also_repoint) says in C(of) whose it is.
       type: dict
     not_restored:

@@ -89,6 +89,8 @@ class StubbedRoles:
         self.folder = folder
         self.options: list[str] = []
         """Of ansible-playbook, beside those that are always given: --check."""
+        self.environment: dict[str, str] = {}
+        """Of ansible-playbook, beside what it is always given."""
         tree = folder / "collections" / "ansible_collections" / "rewind" / "database"
         (tree / "plugins" / "action").mkdir(parents=True)
         for name in ("meta", "roles", "galaxy.yml"):
@@ -125,6 +127,7 @@ class StubbedRoles:
                 **{name: value for name, value in environment_of(self.folder).items() if "CALLBACK" not in name},
                 "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
                 "STORIES": str(place),
+                **self.environment,
             },
             capture_output=True,
             text=True,

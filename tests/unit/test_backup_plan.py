@@ -149,6 +149,25 @@ def test_none_is_made_when_the_newest_is_new_enough(newer: str, done: bool) -> N
     assert found["newest"] == {"branch_id": "br-backup-b1", "name": "backup-20250113-142500", "at": POINT}
 
 
+def test_a_backup_from_before_a_restore_is_not_new_enough() -> None:
+    """Given a new backup and a restore since, then another is made of today's data, and the plan says why; the backup
+    that is made then is found again."""
+    world = with_backup("backup-20250113-142500", POINT)
+    world.records.append(cutover("2025-01-13T14:30:00Z", "in_place", MAIN, MAIN))
+    made = plan(world, unless_newer_than="2h")
+    assert not made["already_done"]["done"] and made["problems"] == []
+    assert any(
+        "backup-20250113-142500 is new enough, and is not taken: the application was cut over" in said
+        for said in made["warnings"]
+    )
+    assert plan(world)["warnings"] == [], "nothing was asked of it"
+    later = "2025-01-13T14:40:00Z"
+    world.add(branch("br-backup-b2", "backup-20250113-144000", parent_id=MAIN, parent_timestamp=later))
+    world.backups.append({**world.backups[0], "branch_id": "br-backup-b2", "name": "backup-20250113-144000", "at": later})
+    again = plan(world, unless_newer_than="2h")["already_done"]
+    assert (again["done"], again["branch_id"]) == (True, "br-backup-b2")
+
+
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [

@@ -110,6 +110,7 @@ class TestComparison:
         world.project["limits"]["root_branches"] = 1
         plan = compared(world, cutover="repoint")
         assert plan["problems"] == [] and offer(plan, "repoint")["possible"]
+        assert plan["comparison"]["recommended"]["strategy"] == "repoint"
         for strategy in ("in_place", "snapshot"):
             found = offer(plan, strategy)
             assert not found["possible"]

@@ -126,8 +126,6 @@ class TestChanges:
         (found,) = changes(was, kept(world, also_repoint=["worker"]))
         assert found["fact"] == "the row DATABASE_URL of worker" and "aaaaaaaaaaaa" in found["was"]
         assert ("bbbbbbbbbbbb" if change == "another password" else "not there") in found["is"]
-        del was["also_repoint"]
-        assert changes(was, kept(world, also_repoint=["worker"])) == [], "a file of an older version"
 
     def test_a_branch_is_told_by_its_id_and_not_by_its_name(self) -> None:
         world = World()
@@ -145,6 +143,11 @@ class TestChanges:
             other = copy.deepcopy(was)
             other[key] = [] if isinstance(was[key], list) else "another"
             assert len(changes(was, other)) == 1, key
+
+    @pytest.mark.parametrize("was", [{}, {"commit": "c0ffee"}, {**kept(World()), "children": "x"}])
+    def test_what_does_not_say_all_of_them_binds_to_nothing_and_is_refused(self, was: Json) -> None:
+        found = problem(build({**World().params(), "bound_to": was}), "plan_incomplete")
+        assert "Make the plan again" in found["what_to_do"]
 
     def test_a_run_that_is_continued_is_not_compared_with_what_it_has_changed_itself(self) -> None:
         world = World()
@@ -211,6 +214,8 @@ class TestDocument:
         [
             ({"rewind_plan": FORMAT + 1}, "it is of version"),
             ({"bound_to": None}, "parts of it are missing"),
+            ({"bound_to": {}}, "parts of it are missing"),
+            ({"bound_to": {**kept(World()), "more": None}}, "parts of it are missing"),
             ({"inputs": {"point_in_time": POINT}}, "parts of it are missing"),
             ({"target": "shop"}, "it was made for the target shop, not for tracker"),
             ({"state_mark": "ffff"}, "another state directory"),
@@ -219,6 +224,36 @@ class TestDocument:
     def test_another_version_target_or_state_directory_is_refused(self, change: Json, message: str) -> None:
         with pytest.raises((InvalidInput, Refused), match=message):
             read_document(json.dumps({**made(), **change}), "plan.json", "tracker", "a1b2")
+
+    @pytest.mark.parametrize("fact", sorted(kept(World())))
+    @pytest.mark.parametrize("wrong", [None, [1], [{}], {"branch_id": "br-x"}, {}], ids=str)
+    def test_a_plan_that_is_torn_in_what_it_is_bound_to_is_refused(self, fact: str, wrong: Any) -> None:
+        """Given a fact that is not there, or is no text, branch or list as it must be, then it is no plan any more.
+
+        As any other value it is one, and a fact that has changed.
+        """
+        whole = made()
+        missing = {name: value for name, value in whole["bound_to"].items() if name != fact}
+        torn = missing if wrong is None else {**missing, fact: wrong}
+        with pytest.raises(InvalidInput, match="parts of it are missing") as caught:
+            read_document(json.dumps({**whole, "bound_to": torn}), "plan.json", "tracker", "a1b2")
+        assert "playbooks/plan.yml -e out=<file>" in caught.value.hint
+
+    @pytest.mark.parametrize("fact", ["children", "env", "also_repoint"])
+    def test_so_is_one_whose_branches_or_rows_are_torn(self, fact: str) -> None:
+        world = World().add(branch("br-dev", "dev", parent_id=MAIN))
+        host = host_of("ep-main-compute-a1")[0]
+        row = {"kind": "application", "uuid": "app-worker", "name": "worker", "key": "DATABASE_URL", "host": host}
+        world.consumers.append({**row, "env_uuid": "env-worker", "is_preview": False, "hash": "aaaaaaaaaaaa"})
+        plan = build({**world.params(also_repoint=["worker"]), "past": []})
+        whole = document(plan, {"also_repoint": ["worker"]}, "a1b2")
+        assert read_document(json.dumps(whole), "plan.json", "tracker", "a1b2") == whole
+        (item,) = whole["bound_to"][fact]
+        for key in item:
+            for torn in ({name: value for name, value in item.items() if name != key}, {**item, key: ["x"]}):
+                text = json.dumps({**whole, "bound_to": {**whole["bound_to"], fact: [torn]}})
+                with pytest.raises(InvalidInput, match="parts of it are missing"):
+                    read_document(text, "plan.json", "tracker", "a1b2")
 
     def test_what_is_said_beside_it_must_be_the_same(self) -> None:
         inputs = made()["inputs"]

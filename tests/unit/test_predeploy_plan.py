@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from ansible_collections.rewind.database.plugins.module_utils._predeploy.files i
     pending,
 )
 from ansible_collections.rewind.database.tests.unit.both_ways import BothWays
-from ansible_collections.rewind.database.tests.unit.plan_world import MAIN, NOW, World, branch
+from ansible_collections.rewind.database.tests.unit.plan_world import MAIN, NOW, World, branch, cutover
 from ansible_collections.rewind.database.tests.unit.tools import call_module
 from hypothesis import given
 from hypothesis import strategies as st
@@ -259,6 +260,89 @@ def test_the_backup_of_the_same_commit_is_found_again() -> None:
     deployed = {"deployments": [{"uuid": "d1", "commit": COMMIT, "created_at": "2025-01-13T14:55:00Z"}]}
     assert plan(backed_up(), deployments=deployed)["found"] is None
     assert plan(backed_up(), changed_files=HARMLESS)["found"] is None, "none is needed"
+
+
+RESTORED_AT = "2025-01-13T14:55:00Z"
+CUT_OVER = f"the application was cut over to other data at {RESTORED_AT}"
+
+
+def _repoint(world: World) -> None:
+    world.add(branch("br-new", "restore-20250113-120000", parent_id=MAIN, compute="ep-new-one-b2"))
+    world.point_row_to("ep-new-one-b2")
+    world.records.append(cutover(RESTORED_AT, "repoint", MAIN, "br-new"))
+
+
+def _in_place(world: World) -> None:
+    world.records.append(cutover(RESTORED_AT, "in_place", MAIN, MAIN, preserved_branch_id="br-kept"))
+
+
+def _in_place_by_hand(world: World) -> None:
+    world.add(branch("br-kept", "main_old"))
+    world.branches[1]["parent_id"] = "br-kept"
+
+
+def _snapshot(world: World) -> None:
+    world.branches[0].update(name="rollback-20250113-145500", endpoints=[])
+    world.add(branch("br-root", "main", compute="ep-main-compute-a1"))
+    world.records.append(cutover(RESTORED_AT, "snapshot", MAIN, "br-root"))
+
+
+def _taken_back(world: World) -> None:
+    world.records.append(cutover("2025-01-13T14:52:00Z", "repoint", MAIN, "br-gone"))
+    world.records.append(cutover(RESTORED_AT, "repoint", "br-gone", MAIN, undone=True))
+
+
+def _by_hand(world: World) -> None:
+    world.add(branch("br-new", "staging", compute="ep-new-one-b2")).point_row_to("ep-new-one-b2")
+
+
+def _used(world: World) -> None:
+    world.records.append({"event": "used", "branch_id": "br-backup-b1", "target": "tracker"})
+
+
+@pytest.mark.parametrize(
+    ("happened", "why"),
+    [
+        (_repoint, CUT_OVER),
+        (_in_place, CUT_OVER),
+        (_in_place_by_hand, "it was made from main_old, and the primary is main"),
+        (_snapshot, CUT_OVER),
+        (_taken_back, f"a restore was taken back at {RESTORED_AT}"),
+        (_by_hand, "it was made from main, and the primary is staging"),
+        (_used, "an application has used it since"),
+    ],
+)
+def test_the_backup_of_other_data_is_not_taken_for_one_of_todays(happened: Callable[[World], None], why: str) -> None:
+    """Given a backup before the same commit, and other data since, then another is made, and the plan says why."""
+    world = backed_up()
+    happened(world)
+    made = plan(world)
+    assert made["needed"] and made["found"] is None and made["problems"] == []
+    assert made["not_taken"] == {
+        "name": "backup-20250113-145000",
+        "branch_id": "br-backup-b1",
+        "at": "2025-01-13T14:50:00Z",
+        "why": f"the earlier backup backup-20250113-145000 is not taken: {why}",
+    }
+    assert f"There is none yet: {made['not_taken']['why']}." in made["text"]
+
+
+def test_what_was_restored_before_it_or_elsewhere_does_not_count_against_a_backup() -> None:
+    """Given a cutover before the backup, and one of another target, then the backup holds the data of today."""
+    world = backed_up()
+    world.records.append(cutover("2025-01-13T14:40:00Z", "in_place", MAIN, MAIN))
+    world.records.append(cutover(RESTORED_AT, "in_place", MAIN, MAIN, target="other"))
+    made = plan(world)
+    assert made["found"]["branch_id"] == "br-backup-b1" and made["not_taken"] is None
+
+
+def test_one_that_is_too_old_or_was_deployed_since_is_not_taken_either() -> None:
+    """Given an earlier backup, then why it is not taken is said; where none is needed nothing is said of it."""
+    old = plan(backed_up(), unless_older_than=300)
+    assert old["not_taken"]["why"].endswith("is not taken: it was made 10 min ago, and is found again for 5 min")
+    deployed = {"deployments": [{"uuid": "d1", "commit": COMMIT, "created_at": RESTORED_AT}]}
+    assert plan(backed_up(), deployments=deployed)["not_taken"]["why"].endswith(f"{COMMIT} was deployed since")
+    assert plan(backed_up(), changed_files=HARMLESS)["not_taken"] is None
 
 
 def test_never_only_says_what_the_rules_say() -> None:

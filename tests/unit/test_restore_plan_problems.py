@@ -447,3 +447,26 @@ def test_given_one_slot_left_then_a_restore_in_place_that_no_undo_could_take_bac
     assert "an undo of it needs one more" in chosen["strategy"]["why"]
     world.project["limits"] = {"branches": 4}
     assert world.plan()["strategy"]["chosen"] == "in_place"
+
+
+def test_given_no_slot_for_a_root_more_then_a_repoint_is_taken_and_says_so() -> None:
+    """The old state of a root that is restored in place is a root too; the new branch of a repoint is a child."""
+    world = World().add(branch("br-1", "sales"), branch("br-2", "staging"))
+    world.project["limits"] = {"branches": 10, "root_branches": 3}
+    chosen = world.plan()
+    assert chosen["problems"] == [] and chosen["strategy"]["chosen"] == "repoint"
+    assert chosen["strategy"]["why"] == "the project has 3 of 3 root branches, and a restore in place adds 1"
+    assert codes(world.plan(cutover="in_place")) == ["no_root_slot"], "who asks for it is told what is in the way"
+    world.project["limits"]["root_branches"] = 4
+    assert world.plan()["strategy"]["chosen"] == "in_place"
+
+
+def test_given_no_slot_but_the_branch_of_an_earlier_restore_then_that_is_taken() -> None:
+    """A second run finds it (rule 10), and a repoint to it adds nothing."""
+    made = World().plan(cutover="repoint")["names"]["branch"]
+    notes = {"tool": "rewind.database", "target": "tracker"}
+    world = World().add(branch("br-1", made, parent_id=MAIN, parent_timestamp=POINT, annotations=notes))
+    world.project["limits"] = {"branches": 2}
+    chosen = world.plan()
+    assert chosen["problems"] == [] and chosen["strategy"]["chosen"] == "repoint"
+    assert chosen["strategy"]["why"] == "the project has 2 of 2 branches, and a restore in place adds 1"

@@ -15,7 +15,7 @@ from .._errors import InvalidInput
 from .._time import branch_name, duration, parse_instant, rfc3339
 from .lineage import Node, blockers
 from .parts import primary_part, supplied_base
-from .point import Backup, Point, known_backups
+from .point import Backup, Point, known_backups, replaced_since
 from .primary import Primary, find_primary, in_use, report_duplicates
 from .request import Facts, Findings, Request, describe, read_facts, read_request, slots
 from .source import Source, find_source
@@ -67,7 +67,8 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
     }
     source = _source(request, facts, primary, at, findings) if primary else None
     name = wanted.name or _free(branch_name("backup", at or request.started.replace(microsecond=0)), facts, source, at)
-    done = _already_done(request, facts, wanted, name, at)
+    new_enough = _new_enough(request, facts, wanted, primary, findings)
+    done = _already_done(facts, wanted, name, at) or _found_again(request, new_enough)
     # What was found again keeps its own name, which need not be the one that a new backup would get.
     plan["name"] = facts.tree.nodes[done["branch_id"]].name if done["done"] else name
     plan["source"] = source.public(primary is not None and source.branch_id == primary.branch_id) if source else None
@@ -168,22 +169,36 @@ def newest_verified(facts: Facts) -> Backup | None:
     return next((item for item in known_backups(facts) if item.verified), None)
 
 
-def _already_done(request: Request, facts: Facts, wanted: Wanted, name: str, at: datetime | None) -> dict[str, Any]:
-    """Rule 22: a backup is found again by its name, or by how new the newest one is."""
+def _already_done(facts: Facts, wanted: Wanted, name: str, at: datetime | None) -> dict[str, Any] | None:
+    """Rule 22: a backup that was named, or of an instant, is found again by its name."""
     found = next((item for item in known_backups(facts) if item.name == name and item.verified), None)
     holds_it = found is not None and (at is None or (found.at is not None and abs(found.at - at) < _SAME_INSTANT))
     if (wanted.name or at) and found is not None and holds_it:
         return {"done": True, "why": f"the backup {name} exists and is verified", "branch_id": found.branch_id}
-    newest = newest_verified(facts)
-    if wanted.unless_newer_than and newest and newest.at:
-        age = request.now - newest.at
-        if age <= wanted.unless_newer_than:
-            return {
-                "done": True,
-                "why": f"the backup {newest.name} is {duration(age.total_seconds())} old and verified",
-                "branch_id": newest.branch_id,
-            }
-    return {"done": False, "why": "", "branch_id": None}
+    return None
+
+
+def _new_enough(
+    request: Request, facts: Facts, wanted: Wanted, primary: Primary | None, findings: Findings
+) -> Backup | None:
+    """The newest verified backup that is as new as was asked, of what the application uses now."""
+    if not wanted.unless_newer_than or primary is None:
+        return None
+    for backup in known_backups(facts):
+        if not backup.verified or backup.at is None or request.now - backup.at > wanted.unless_newer_than:
+            continue
+        why_not = replaced_since(backup, facts, primary.branch_id)
+        if not why_not:
+            return backup
+        findings.warn(f"The backup {backup.name} is new enough, and is not taken: {why_not}.")
+    return None
+
+
+def _found_again(request: Request, backup: Backup | None) -> dict[str, Any]:
+    if backup is None or backup.at is None:
+        return {"done": False, "why": "", "branch_id": None}
+    age = duration((request.now - backup.at).total_seconds())
+    return {"done": True, "why": f"the backup {backup.name} is {age} old and verified", "branch_id": backup.branch_id}
 
 
 def _check_found(node: Node, facts: Facts, source: Source | None, at: datetime | None, findings: Findings) -> None:

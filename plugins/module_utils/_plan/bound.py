@@ -16,6 +16,7 @@ from .request import Facts, Findings
 from .runs import Resumed
 
 _UNKNOWN = "unknown"
+_MAKE_ANOTHER = "Make the plan again with playbooks/plan.yml, and look at it."
 _LABELS = {
     "project": "the Neon project",
     "application": "the Coolify application",
@@ -28,7 +29,11 @@ _LABELS = {
     "restore_point": "the instant of the restore point",
     "lsn": "the LSN of the restore point",
 }
-
+_BRANCHES = ("primary", "source")
+_BRANCH = frozenset({"branch_id", "name"})
+_ROW = frozenset({"uuid", "key", "is_preview", "host", "hash"})
+# The facts that are lists, with what each of their items says.
+_LISTS = {"children": _BRANCH, "env": _ROW, "also_repoint": _ROW | {"of"}}
 
 # What cannot be known while another fact is not. That one is said to have changed; of these nothing can be.
 _RESTS_ON = {
@@ -88,8 +93,34 @@ def _consumer(item: Mapping[str, Any]) -> dict[str, Any]:
     return {**shown, "uuid": item.get("env_uuid"), "of": item.get("name") or item.get("uuid")}
 
 
+def is_whole(bound: Any) -> bool:
+    """Whether each fact that a plan is bound to is there, in its shape: one that is not would bind it to nothing."""
+    if not isinstance(bound, Mapping) or bound.keys() != _LABELS.keys() | _LISTS.keys():
+        return False
+    texts = [bound[name] for name in _LABELS if name not in _BRANCHES]
+    branches = [bound[name] for name in _BRANCHES if bound[name] is not None]
+    lists = all(isinstance(bound[name], list) for name in _LISTS)
+    return (
+        lists
+        and all(_is_plain(value) for value in texts)
+        and all(_says(value, _BRANCH) for value in branches)
+        and all(_says(item, keys) for name, keys in _LISTS.items() for item in bound[name])
+    )
+
+
+def _says(item: Any, keys: frozenset[str]) -> bool:
+    return isinstance(item, Mapping) and item.keys() == keys and all(_is_plain(value) for value in item.values())
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (str, int, float))
+
+
 def changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Every fact that differs: `{fact, was, is}`, as texts. Branches are told apart by their ids, not their names."""
+    """Every fact that differs: `{fact, was, is}`, as texts. Branches are told apart by their ids, not their names.
+
+    :param was: is whole.
+    """
     found = []
     known = {key for key in was if key not in _RESTS_ON or now.get(_RESTS_ON[key]) is not None}
     for key, label in _LABELS.items():
@@ -102,9 +133,6 @@ def changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, st
 
 
 def _row_changes(was: Mapping[str, Any], now: Mapping[str, Any], fact: str) -> list[dict[str, str]]:
-    # What an older version wrote says nothing of a fact that it did not know.
-    if fact not in was:
-        return []
     before, after = ({_place(row): row for row in facts.get(fact) or ()} for facts in (was, now))
     found = []
     for place in sorted(before.keys() | after.keys()):
@@ -147,15 +175,18 @@ def _listed(items: Mapping[str, Mapping[str, Any]]) -> str:
 def check_bound(
     was: Mapping[str, Any] | None, now: Mapping[str, Any], resumed: Resumed | None, found: Findings
 ) -> None:
-    """A problem for each fact that has changed since the plan was written to its file.
+    """A problem for each fact that has changed since the plan was written to its file, or that it does not say.
 
     A run that is continued was compared when it began; what is different now, it may have changed itself.
     """
-    if not was or (resumed is not None and resumed.resolved is not None):
+    if was is None or (resumed is not None and resumed.resolved is not None):
+        return
+    if not is_whole(was):
+        found.problem("plan_incomplete", "Parts of what the plan was made from are missing.", _MAKE_ANOTHER)
         return
     for change in changes(was, now):
         found.problem(
             "plan_changed",
             f"Since the plan was made, {change['fact']} has changed: it was {change['was']}, it is {change['is']}.",
-            "Make the plan again with playbooks/plan.yml, and look at it.",
+            _MAKE_ANOTHER,
         )

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from .._errors import InvalidInput, Refused
+from .bound import is_whole
 
 # Another shape or meaning of the file is another number: an older collection refuses what it would misread.
 FORMAT = 1
@@ -80,8 +81,8 @@ def read_document(text: str, name: str, target: str, state_mark: str) -> dict[st
             f"read the plan {name}: it is of version {found['rewind_plan']}, and this collection reads {FORMAT}",
             hint=f"Make it anew with this version of the collection. {_AGAIN}",
         )
-    inputs, bound = found.get("inputs"), found.get("bound_to")
-    if not isinstance(bound, dict) or not isinstance(inputs, dict) or set(inputs) != set(INPUTS):
+    inputs = found.get("inputs")
+    if not is_whole(found.get("bound_to")) or not isinstance(inputs, dict) or set(inputs) != set(INPUTS):
         raise InvalidInput(f"read the plan {name}: parts of it are missing", hint=_AGAIN)
     if found.get("target") != target:
         raise Refused(

@@ -171,6 +171,27 @@ def was_used(backup: Backup, facts: Facts) -> bool:
     return bool(known.get("used") or known.get("promoted"))
 
 
+def replaced_since(backup: Backup, facts: Facts, primary_id: str) -> str:
+    """Why a backup does not hold what its target uses today; empty where it does.
+
+    A restore, and an undo of one, gives the application other data. One in place leaves the primary's id and moves its
+    children away; a cutover that was taken back leaves the children and is known only from its record.
+    """
+    at, parent = backup.at, facts.tree.parent(backup.branch_id)
+    if at is None:
+        return "nothing says which instant it holds"
+    if was_used(backup, facts):
+        return "an application has used it since"
+    moved = next((item for item in reversed(facts.cutovers) if item.at >= at), None)
+    if moved is not None:
+        what = "a restore was taken back" if moved.undone else "the application was cut over to other data"
+        return f"{what} at {describe(moved.at)}"
+    if parent is None or parent.id != primary_id:
+        name = facts.tree.nodes[primary_id].name
+        return f"it was made from {parent.name if parent else 'another branch'}, and the primary is {name}"
+    return ""
+
+
 def _before(commit: str, known: list[Backup], facts: Facts, findings: Findings) -> Backup | None:
     """The newest backup that was made before the deployment of a commit."""
     mine = [item for item in facts.backups if item.get("target") in (None, "", facts.target)]

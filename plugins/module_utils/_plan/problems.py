@@ -15,12 +15,7 @@ from .obstacles import in_place_obstacles, snapshot_obstacles
 from .primary import in_use, rows_on
 from .request import Findings, describe, slots
 from .source import Source
-from .strategies import (
-    Case,
-    tree_after,
-    window_start,
-    window_start_after,
-)
+from .strategies import SLOT_WORDS, Case, no_room, window_start, window_start_after
 
 # Neon starts these by itself; they end in seconds and are waited out.
 BACKGROUND = frozenset({"check_availability", "suspend_compute", "start_compute", "start_reserved_compute"})
@@ -83,15 +78,10 @@ def _preserved(case: Case) -> Node | None:
 
 def _slots(case: Case, strategy: str, findings: Findings) -> None:
     """Rule 7. A restore in place needs one slot at a time: its preview is gone before the old state is preserved."""
-    before, after = case.facts.tree.slots(), tree_after(case, strategy).slots()
-    added = {"branches": after.branches - before.branches, "roots": after.roots - before.roots}
-    counted = slots(case.facts, added)
-    for kind, code, words in (("branches", "no_slot", "branches"), ("roots", "no_root_slot", "root branches")):
-        item = counted[kind]
-        if item["limit"] is None or item["adds"] <= item["free"]:
-            continue
+    for kind, item in no_room(case, strategy).items():
+        words = SLOT_WORDS[kind]
         findings.problem(
-            code,
+            "no_root_slot" if kind == "roots" else "no_slot",
             f"The project has {item['used']} of {item['limit']} {words}, and this restore adds {item['adds']}.",
             f"Delete {words} that are no longer needed{_could_go(case, roots=kind == 'roots')}, or raise the plan.",
         )

@@ -33,6 +33,7 @@ SNAPSHOT_SECONDS = 30
 # The runbook's estimate of a redeploy, where no finished deployment of this application is known.
 DEPLOY_SECONDS = 300
 STRATEGIES = ("repoint", "in_place", "snapshot")
+SLOT_WORDS = {"branches": "branches", "roots": "root branches"}
 _SNAPSHOT_PRICE = "no restore in place works on the primary afterwards, and its id is another one"
 
 
@@ -153,7 +154,32 @@ def choose(case: Case, resolved: Mapping[str, Any] | None) -> tuple[str, str]:
         return "repoint", "nothing says whether the restore point stays inside the history window until the restore"
     if case.point.at < start:
         return "repoint", "the restore point would leave the history window before the restore"
+    no_slot = _no_slot_but_for_a_repoint(case)
+    if no_slot:
+        return "repoint", no_slot
     return "in_place", "the primary is a root, unprotected, and the restore point lies inside the history window"
+
+
+def _no_slot_but_for_a_repoint(case: Case) -> str:
+    """Which slots a restore in place lacks and a repoint does not need; empty where there are none."""
+    lacks_too = no_room(case, "repoint")
+    for kind, item in no_room(case, "in_place").items():
+        if kind not in lacks_too:
+            has = f"the project has {item['used']} of {item['limit']} {SLOT_WORDS[kind]}"
+            return f"{has}, and a restore in place adds {item['adds']}"
+    return ""
+
+
+def slots_after(case: Case, strategy: str) -> dict[str, Any]:
+    """Branches and root branches, with what the strategy adds to each."""
+    before, after = case.facts.tree.slots(), tree_after(case, strategy).slots()
+    return slots(case.facts, {"branches": after.branches - before.branches, "roots": after.roots - before.roots})
+
+
+def no_room(case: Case, strategy: str) -> dict[str, Any]:
+    """Of these, what the strategy adds more of than are free (rule 7)."""
+    counted = slots_after(case, strategy).items()
+    return {kind: item for kind, item in counted if item["limit"] is not None and item["adds"] > item["free"]}
 
 
 def tree_after(case: Case, strategy: str) -> Tree:
@@ -213,10 +239,6 @@ def offers(case: Case, chosen: str) -> dict[str, dict[str, Any]]:
 def _price(case: Case, strategy: str) -> dict[str, Any]:
     before, after = case.facts.tree, tree_after(case, strategy)
     source = case.source if strategy == "repoint" else case.in_place_source
-    added = {
-        "branches": after.slots().branches - before.slots().branches,
-        "roots": after.slots().roots - before.slots().roots,
-    }
     lost = (case.request.now - case.point.at).total_seconds() if case.point.at else None
     return {
         "expected_downtime": _downtime(case, strategy),
@@ -225,7 +247,7 @@ def _price(case: Case, strategy: str) -> dict[str, Any]:
         "tree_after": draw(case, after, after=strategy),
         "undeletable_afterwards": _undeletable(case, strategy, after),
         "children_moved": [item.name for item in before.children(case.node.id)] if strategy == "in_place" else [],
-        "slots": slots(case.facts, added),
+        "slots": slots_after(case, strategy),
         "passwords_that_change": _passwords(case, strategy, source),
     }
 

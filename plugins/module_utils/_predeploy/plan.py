@@ -8,15 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from .._plan.commits import commit_of, same_commit
 from .._plan.instants import instant_or_none
 from .._plan.parts import primary_part
-from .._plan.primary import find_primary
+from .._plan.point import Backup, known_backups, replaced_since
+from .._plan.primary import Primary, find_primary
 from .._plan.request import Facts, Findings, Request, read_facts, read_request, running_commit
-from .._time import ago, rfc3339
+from .._time import ago, duration, rfc3339
 from .files import CONFIGURATION, MIGRATIONS, Pending, matching, pending
 
 # Commits and tags; nothing that a shell or git could take for something else.
@@ -67,7 +68,6 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
     needed = bool(reasons) and wanted.choice != "never"
     if reasons and wanted.choice == "never":
         findings.warn("A backup is needed by the rules, and none is made, because that was asked for.")
-    earlier = _earlier(wanted, facts, request) if needed else None
     head = (params.get("manifest") or {}).get("migration") or {}
     plan = {
         "target": request.target,
@@ -88,7 +88,7 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
             "known": found.known,
             "compare": bool(_migrations(wanted)),
         },
-        "found": earlier,
+        **_earlier_part(wanted, facts, request, primary if needed else None),
         "notes": {"before_commit": wanted.commit},
         "problems": findings.problems,
         "warnings": findings.warnings,
@@ -227,30 +227,49 @@ def _check_commit(wanted: Wanted, facts: Facts, findings: Findings) -> None:
         findings.warn(f"{wanted.commit} is what runs already.")
 
 
-def _earlier(wanted: Wanted, facts: Facts, request: Request) -> dict[str, Any] | None:
-    """The backup that was made before this deployment: still new, and the commit not deployed since."""
-    if not wanted.commit:
-        return None
-    deployed = [
-        at
-        for item in facts.deployments
-        if same_commit(str(item.get("commit") or ""), wanted.commit)
-        and (at := instant_or_none(item.get("created_at"))) is not None
+def _earlier_part(wanted: Wanted, facts: Facts, request: Request, primary: Primary | None) -> dict[str, Any]:
+    """The backup from before this deployment, as the one that is found, or that is not taken with the reason why."""
+    backup = _earlier(wanted, facts, request) if primary else None
+    if backup is None or primary is None:
+        return {"found": None, "not_taken": None}
+    at = rfc3339(backup.at) if backup.at else None
+    shown = {"name": backup.name, "branch_id": backup.branch_id, "at": at}
+    why_not = _why_not(backup, wanted, facts, request, primary)
+    if why_not:
+        why = f"the earlier backup {backup.name} is not taken: {why_not}"
+        return {"found": None, "not_taken": {**shown, "why": why}}
+    age = f" {ago(backup.at, request.now)}" if backup.at else ""
+    why = f"the backup {backup.name} was made before it{age}, and is verified"
+    return {"found": {**shown, "why": why}, "not_taken": None}
+
+
+def _earlier(wanted: Wanted, facts: Facts, request: Request) -> Backup | None:
+    """The newest verified backup that was made before a deployment of this commit."""
+    there = {item.branch_id: item for item in known_backups(facts) if item.verified}
+    made = [
+        str(record.get("branch_id"))
+        for record in facts.backups
+        if record.get("target") in (None, "", request.target) and same_commit(commit_of(record), wanted.commit)
     ]
-    for record in reversed(facts.backups):
-        at = instant_or_none(record.get("restore_point") or record.get("created_at") or record.get("at"))
-        mine = record.get("target") in (None, request.target) and same_commit(commit_of(record), wanted.commit)
-        if not mine or at is None or not record.get("verified") or record.get("branch_id") not in facts.by_id:
-            continue
-        if request.now - at > wanted.newest or any(moment >= at for moment in deployed):
-            return None
-        return {
-            "name": str(record["name"]),
-            "branch_id": str(record["branch_id"]),
-            "at": rfc3339(at),
-            "why": f"the backup {record['name']} was made before it {ago(at, request.now)}, and is verified",
-        }
-    return None
+    return next((there[branch_id] for branch_id in reversed(made) if branch_id in there), None)
+
+
+def _why_not(found: Backup, wanted: Wanted, facts: Facts, request: Request, primary: Primary) -> str:
+    """Why a backup is not what this deployment would have to come back to; empty where it is."""
+    if found.at is not None and request.now - found.at > wanted.newest:
+        return f"it was made {ago(found.at, request.now)}, and is found again for {duration(wanted.newest.total_seconds())}"
+    replaced = replaced_since(found, facts, primary.branch_id)
+    if replaced or found.at is None:
+        return replaced
+    if any(moment >= found.at for moment in _deployed(wanted, facts)):
+        return f"{wanted.commit} was deployed since"
+    return ""
+
+
+def _deployed(wanted: Wanted, facts: Facts) -> list[datetime]:
+    """When this commit was deployed, as far as Coolify tells."""
+    same = [item for item in facts.deployments if same_commit(str(item.get("commit") or ""), wanted.commit)]
+    return [at for item in same if (at := instant_or_none(item.get("created_at"))) is not None]
 
 
 def _reason(wanted: Wanted, reasons: Sequence[Mapping[str, str]]) -> str:
@@ -266,4 +285,6 @@ def _text(plan: Mapping[str, Any]) -> list[str]:
     lines += [f"- {item['why']}" for item in plan["reasons"]]
     if plan["found"]:
         lines.append(f"There is one: {plan['found']['why']}.")
+    if plan["not_taken"]:
+        lines.append(f"There is none yet: {plan['not_taken']['why']}.")
     return [*lines, *plan["warnings"]]
