@@ -168,7 +168,6 @@ def test_fifty_targets_are_backed_up_audited_and_ten_of_them_restored(
 ) -> None:
     """Given 50 targets at forks 10, of which one has no project and one fails its checks, then all others succeed, each
     has its line, and neither API ever refuses a request."""
-    control.settings(**{**LIMITS, "coolify__rate_limit_per_minute": 1200})
     fleet = make_fleet(targets, 50, lost=48, unsound=49)
     point = text_of(max(target.say(f"good {name}") for name, target in fleet.targets.items()))
     for target in fleet.targets.values():
@@ -176,6 +175,7 @@ def test_fifty_targets_are_backed_up_audited_and_ten_of_them_restored(
     limits: dict[str, Any] = {"rewind_coolify_requests_per_minute": 1200, "rewind_neon_requests_per_minute": 700}
 
     def run(verb: str, names: list[str], **variables: Any) -> dict[str, dict[str, Any]]:
+        control.settings(**{**LIMITS, "coolify__rate_limit_per_minute": 1200})
         since = control.last_request()
         played = playbooks.play(
             f"playbooks/{verb}.yml", "--forks", "10", target=",".join(names), **limits, **variables
@@ -190,6 +190,8 @@ def test_fifty_targets_are_backed_up_audited_and_ten_of_them_restored(
         assert [r["path"] for r in requests if r["status"] == 429] == []
         assert most_in_a_minute(requests, "coolify", 59.0) <= 1200
         assert most_in_a_minute(requests, "neon", 59.0) <= 700
+        # The run may have used up what a minute allows; looking at what it made is the test's own.
+        control.settings(neon__requests_per_minute=100_000, neon__burst_per_second=100_000)
         return found
 
     run("backup", fleet.names, reason="nightly")
