@@ -41,7 +41,9 @@ options:
         RV(rewind.database.postgres_manifest#module:written). Without it that is not known.
     type: dict
   undone_at:
-    description: When the restore was taken back by this run.
+    description:
+      - When the restore was taken back by this run.
+      - One that was taken back otherwise is known by O(restore) and O(records), and nothing of it need be watched.
     type: str
   request:
     description: What is asked for. What is empty counts as not given.
@@ -118,10 +120,15 @@ options:
         type: int
         default: 60
       organizer:
-        description: The mail address of who invites.
+        description: The mail address of who invites; by default that of O(request.sender).
+        type: str
+      sender:
+        description: The address that mail comes from, C(name@example.com) or C(Name <name@example.com>).
         type: str
       attendees:
-        description: The mail addresses of who is invited.
+        description:
+          - The mail addresses of who is invited. Where nobody is known who invites, they are in the description of the
+            appointment only.
         type: list
         elements: str
         default: []
@@ -193,7 +200,7 @@ plan:
         C(baseline_until).
       type: dict
     answer:
-      description: V(good), V(bad) or V(not_enough_data).
+      description: V(good), V(bad) or V(not_enough_data). A restore that was taken back was V(bad).
       type: str
     reasons:
       description: Why.
@@ -212,10 +219,14 @@ plan:
       type: list
       elements: str
     notice:
-      description: The draft of the notice to the users - C(subject), C(text).
+      description: >-
+        The draft of the notice to the users - C(subject), C(text); C(held) while the restore is to be taken back, where
+        they say why there is none yet.
       type: dict
     review:
-      description: The review - C(at), C(until), and C(calendar), the text of an iCalendar file (RFC 5545).
+      description: >-
+        The review - C(at), C(until), and C(calendar), the text of an iCalendar file (RFC 5545), with its C(method),
+        V(REQUEST) where somebody is invited, else V(PUBLISH), empty where it has no organizer.
       type: dict
     messages:
       description: The messages - C(json) and C(slack), bodies for webhooks, and C(mail) with C(subject) and C(body).
@@ -274,6 +285,7 @@ SPEC = Spec(
                 "review_days": {"type": "int", "default": 2},
                 "review_minutes": {"type": "int", "default": 60},
                 "organizer": {"type": "str"},
+                "sender": {"type": "str"},
                 "attendees": {"type": "list", "elements": "str", "default": []},
                 "report": {"type": "str"},
                 "unsent": {"type": "list", "elements": "str", "default": []},

@@ -17,7 +17,10 @@ description:
   - There are three answers - V(good), V(bad) and V(not_enough_data). Bad is said at once, the others at the end of the
     soak. What is not known is never held for good; nor is an application that was well only now and then, or an error
     rate that is not known up to the end.
-  - The error rate is judged twice, over the whole time since the cutover and over the last minutes alone.
+  - A container that runs proves nothing. Where Coolify has no health check of it, an application is good only with
+    O(health_url) or O(sentry_project).
+  - The error rate is judged twice, over the whole time since the cutover and over the last minutes alone. The time
+    before the incident is asked for at each look until it could be read.
   - A service that does not answer is no failure of the task; it is in RV(watch.notes), and what only it knows is
     missing.
   - It only reads. In check mode it looks once.
@@ -152,6 +155,9 @@ watch:
     baseline:
       description: The events before the incident, as RV(rewind.database.sentry_event_rate_info#module:rate), or null.
       type: dict
+    baseline_read_at:
+      description: When they could be read, or null.
+      type: str
     rate:
       description: Those since the cutover, in the same form, or null.
       type: dict

@@ -14,6 +14,8 @@ author:
 description:
   - Sends one mail, with encryption and with a login where they are asked for.
   - A mail is sent each time. Give it O(message_id), and who receives it twice sees it once.
+  - A domain with other letters than ASCII is translated. Where those are before the C(@), the address needs a server
+    that offers SMTPUTF8, and is in RV(refused) without it.
   - In check mode nothing is sent, and the server is not asked.
 extends_documentation_fragment:
   - rewind.database.journal
@@ -36,7 +38,9 @@ options:
     choices: [starttls, tls, none]
     default: starttls
   username:
-    description: The name to log in with; without it there is no login.
+    description:
+      - The name to log in with; without it there is no login.
+      - Where it or O(password) is not ASCII, the login is AUTH PLAIN, or else AUTH LOGIN, in UTF-8.
     type: str
   password:
     description:
@@ -49,7 +53,9 @@ options:
     type: str
     required: true
   to:
-    description: The addresses that it goes to.
+    description:
+      - The addresses that it goes to, each C(name@example.com) or C(Name <name@example.com>).
+      - An entry that is none, or more than one, is refused before anything is sent.
     type: list
     elements: str
     required: true
@@ -84,7 +90,7 @@ options:
         type: str
         required: true
       content_type:
-        description: Its type.
+        description: Its type, with parameters where it has some. Text is UTF-8, and says so by itself.
         type: str
         default: text/plain
   ca_path:
@@ -133,11 +139,10 @@ elapsed:
   type: float
 """
 
-from email.utils import parseaddr
 from typing import Any
 
 from ansible.module_utils.basic import env_fallback
-from ansible_collections.rewind.database.plugins.module_utils._incident.mail import Server, message, send
+from ansible_collections.rewind.database.plugins.module_utils._incident.mail import Server, address_of, message, send
 from ansible_collections.rewind.database.plugins.module_utils._journalled import JOURNAL, journalled
 from ansible_collections.rewind.database.plugins.module_utils._task import Spec, Task, run_module
 
@@ -190,7 +195,7 @@ def run(task: Task) -> dict[str, Any]:
     refused = send(mail, Server(**{key: params[key] for key in keys})) if to_send else {}
     for address, said in refused.items():
         task.warn(f"The mail server refused {address}: {said}")
-    told = before + [entry for entry in wanted if parseaddr(entry)[1] not in refused]
+    told = before + [entry for entry in wanted if address_of(entry).addr_spec not in refused]
     return {
         "changed": bool(wanted),
         "refused": refused,

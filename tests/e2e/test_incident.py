@@ -176,6 +176,52 @@ def test_a_bad_end_is_taken_back_while_nothing_was_written(
     assert again.changed == 0 and "Nothing to do" in again.text
 
 
+def test_what_a_person_takes_back_is_told_when_it_is_back(
+    playbooks: Playbooks, target: Target, webhook: Webhook, mailbox: Mailbox
+) -> None:
+    """Given bad and an undo by hand, then users get no notice before it, and the right one, once, after it."""
+    _restored(playbooks, target, "by hand")
+    told: dict[str, Any] = {
+        "incident_webhooks": [{"name": "facts", "kind": "json", "url": webhook.address}],
+        "incident_mail": {
+            "host": "127.0.0.1",
+            "port": mailbox.port,
+            "username": mailbox.username,
+            "password": mailbox.password,
+            "sender": "Ops <ops@example.com>",
+            "to": ["team@example.com"],
+        },
+        "incident_attendees": ["team@example.com"],
+        "rewind_ca_path": str(mailbox.ca),
+    }
+    played = _incident(playbooks, verdict="bad", **told, **SHORT).failed()
+    assert "Send the users no notice yet" in played.message and "Complete the draft" not in played.message
+    said = _log(playbooks)[-1]
+    notice = _report(playbooks, said["run"], "notice.txt")
+    assert said["answer"] == "bad" and "no notice to the users yet" in notice.read_text(encoding="utf-8")
+
+    playbooks.play("playbooks/undo.yml").ok()
+    assert target.served() == "worse than by hand"
+    played = _incident(playbooks, **told, **SHORT).ok()
+    assert "Complete the draft of the notice" in played.text
+    record = _log(playbooks)[-1]
+    assert (record["answer"], record["run"], record["restore"]) == ("undone", said["run"], said["restore"])
+    assert said["cutover"] < record["undone_at"] and record["reasons"][0] == said["reasons"][0]
+    assert "took that back" in notice.read_text(encoding="utf-8")
+    assert [message["answer"] for message in webhook.messages] == ["bad", "undone"]
+    bodies = [mail.get_body(("plain",)) for mail in mailbox.mails]
+    assert ["Draft of the notice" in body.get_content() for body in bodies if body is not None] == [False, True]
+    (attached,) = mailbox.mails[-1].iter_attachments()
+    assert dict(attached["Content-Type"].params) == {"method": "REQUEST", "charset": "utf-8"}
+    invitation: Any = icalendar.Calendar.from_ical(attached.get_content())
+    (event,) = invitation.walk("VEVENT")
+    assert (str(event["ORGANIZER"]), str(event["ATTENDEE"])) == ("mailto:ops@example.com", "mailto:team@example.com")
+
+    again = _incident(playbooks, **told, **SHORT).ok()
+    assert again.changed == 0 and "Nothing to do" in again.text
+    assert len(webhook.messages) == len(mailbox.mails) == 2
+
+
 def test_what_was_written_since_is_not_lost_by_itself(playbooks: Playbooks, target: Target) -> None:
     """Given rows written since the cutover, more than may be lost, then it says undo, with their number, and fails."""
     _restored(playbooks, target, "written since")

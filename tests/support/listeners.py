@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -157,12 +157,14 @@ class Mailbox:
     """A mail server that speaks STARTTLS with a certificate of its own, and wants a login.
 
     :param refuse: recipients that it does not take.
+    :param raw: what it was given, byte by byte.
     """
 
     username: str = "ops"
     password: str = "Vq3Zt8Xw1Rm6Kp9Yb4Nc7Ld2"
     refuse: set[str] = field(default_factory=set)
     mails: list[EmailMessage] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
     recipients: list[list[str]] = field(default_factory=list)
     encrypted: list[bool] = field(default_factory=list)
     port: int = 0
@@ -182,6 +184,7 @@ class Mailbox:
         found = message_from_bytes(content, policy=policy.default)
         assert isinstance(found, EmailMessage)
         self.mails.append(found)
+        self.raw.append(content)
         self.recipients.append(list(envelope.rcpt_tos))
         self.encrypted.append(session.ssl is not None)
         return "250 taken"
@@ -205,16 +208,31 @@ class _FreePort(Controller):
 
 
 @contextmanager
-def mail_server(folder: Path, *, encryption: str = "starttls", login: bool = True) -> Iterator[Mailbox]:
+def mail_server(
+    folder: Path,
+    *,
+    encryption: str = "starttls",
+    login: bool = True,
+    utf8: bool = True,
+    no_mechanisms: Iterable[str] = (),
+) -> Iterator[Mailbox]:
     """A mail server on a free port, for `encryption` as the module mail_message calls it.
 
     With ``none`` it offers no encryption.
+
+    :param utf8: whether it offers SMTPUTF8.
+    :param no_mechanisms: ways to log in that it does not offer, such as PLAIN.
     """
     box = Mailbox()
     box.ca, key = certificate(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(box.ca, key)
-    options: dict[str, Any] = {"authenticator": box.authenticate, "auth_required": login}
+    options: dict[str, Any] = {
+        "authenticator": box.authenticate,
+        "auth_required": login,
+        "enable_SMTPUTF8": utf8,
+        "auth_exclude_mechanism": no_mechanisms,
+    }
     if encryption == "starttls":
         options |= {"tls_context": context, "require_starttls": True}
     else:

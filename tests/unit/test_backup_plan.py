@@ -161,9 +161,9 @@ def test_a_backup_from_before_a_restore_is_not_new_enough() -> None:
         for said in made["warnings"]
     )
     assert plan(world)["warnings"] == [], "nothing was asked of it"
-    later = "2025-01-13T14:40:00Z"
-    world.add(branch("br-backup-b2", "backup-20250113-144000", parent_id=MAIN, parent_timestamp=later))
-    world.backups.append({**world.backups[0], "branch_id": "br-backup-b2", "name": "backup-20250113-144000", "at": later})
+    later, name = "2025-01-13T14:40:00Z", "backup-20250113-144000"
+    world.add(branch("br-backup-b2", name, parent_id=MAIN, parent_timestamp=later))
+    world.backups.append({**world.backups[0], "branch_id": "br-backup-b2", "name": name, "at": later})
     again = plan(world, unless_newer_than="2h")["already_done"]
     assert (again["done"], again["branch_id"]) == (True, "br-backup-b2")
 

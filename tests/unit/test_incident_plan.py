@@ -168,8 +168,8 @@ def test_the_time_before_the_incident_ends_at_the_restore_point() -> None:
         (restore(verb="backup"), [CUTOVER], "not_a_restore"),
         (restore(status="running"), [CUTOVER], "not_done"),
         (restore(status="failed"), [], "not_done"),
-        (restore(status="undone"), [CUTOVER], "undone"),
-        (restore(), [CUTOVER, {**CUTOVER, "undone": True}], "undone"),
+        (restore(status="undone"), [], "undone"),
+        (restore(status="stuck"), [CUTOVER, {**CUTOVER, "undone": True, "proven": False}], "undone"),
         (restore(), [CUTOVER, {**CUTOVER, "run": "other", "at": "2025-01-13T15:00:00Z"}], "replaced"),
     ],
 )
@@ -219,6 +219,67 @@ def test_it_is_taken_back_by_itself_only_below_the_bound() -> None:
     assert failed["act"]["what"] == "say_undo" and "failed: the lock is held" in failed["act"]["why"]
     nothing = {"written": {"rows": 0, "tables": {}, "why": ""}}
     assert plan(watch=bad, auto_undo=True, **nothing)["act"]["what"] == "undo"
+
+
+UNDONE_AT = "2025-01-13T15:04:00Z"
+TAKEN_BACK = {**CUTOVER, "at": UNDONE_AT, "undone": True, "proven": True}
+UNDONE = restore(status="undone", finished_at="2025-01-13T15:06:00Z")
+
+
+def test_no_notice_is_drafted_while_the_restore_is_to_be_taken_back() -> None:
+    """Given bad, then nothing is to be sent to the users yet, anywhere, and it is said how they get their notice."""
+    made = plan(watch={**SEEN, "answer": BAD}, name="Quest Tracker")
+    assert made["act"]["what"] == "say_undo" and made["notice"]["held"]
+    assert not any("Complete the draft" in step for step in made["next"])
+    again = f"ansible-playbook playbooks/incident.yml -e target=tracker -e run={RUN}"
+    assert any(again in step and "Send the users no notice yet" in step for step in made["next"])
+    assert again in made["notice"]["text"] and "we restored the database" not in made["notice"]["text"]
+    assert "Draft of the notice" not in made["messages"]["mail"]["body"]
+    kept = plan(watch={**SEEN, "answer": BAD}, verdict="good")
+    assert not kept["notice"]["held"] and "Complete the draft" in kept["next"][0]
+
+
+@pytest.mark.parametrize(
+    ("records", "at"), [([CUTOVER, TAKEN_BACK], UNDONE_AT), ([CUTOVER], str(UNDONE["finished_at"]))]
+)
+def test_a_restore_that_somebody_took_back_is_told_as_one_that_took_itself_back(records: list[Json], at: str) -> None:
+    """Given an undo by hand, with a record that said bad or without, then the notice and the interval are the same."""
+    by_itself = plan(watch={**SEEN, "answer": BAD}, auto_undo=True, undone_at=at)
+    bad = {"restore": RUN, "run": "20250113T145500Z-incident-0a1b2c", "answer": BAD, "reasons": ["HTTP 503"]}
+    for before in ([], [bad]):
+        made = plan(UNDONE, records=records, incidents=before)
+        assert made["problems"] == [] and not made["already_done"]["done"]
+        assert (made["act"]["what"], made["record"]["answer"], made["record"]["undone_at"]) == ("undone", "undone", at)
+        for part in ("notice", "interval_lost", "counts", "next", "title"):
+            assert made[part] == by_itself[part], part
+        assert made["reasons"][: len(before)] == [*bad["reasons"]][: len(before)]
+        assert "the restore was taken back at 2025-01-13 15:0" in made["reasons"][-1]
+        again = plan(UNDONE, records=records, incidents=[*before, made["record"]])
+        assert again["already_done"]["done"], "it is told once"
+
+
+def test_what_was_seen_before_a_kill_is_why_it_was_taken_back() -> None:
+    """Given a run that was killed after its own undo, then the one that goes on with it says what was seen."""
+    made = plan(
+        UNDONE, watch={**SEEN, "answer": BAD, "reasons": ["HTTP 503"]}, auto_undo=True, environment="production"
+    )
+    assert (made["problems"], made["act"]["what"], made["reasons"][0]) == ([], "undone", "HTTP 503")
+    assert any(item["step"] == "watch" for item in made["timeline"])
+
+
+def test_a_good_end_is_not_the_end_where_it_was_taken_back_since() -> None:
+    """Given an incident that was closed as good and an undo after it, then the users have a new notice to get."""
+    good = {"restore": RUN, "run": "20250113T145500Z-incident-0a1b2c", "answer": GOOD, "reasons": ["it was well"]}
+    made = plan(UNDONE, incidents=[good])
+    assert not made["already_done"]["done"] and made["act"]["what"] == "undone"
+    assert "took that back" in made["notice"]["text"] and "it was well" not in made["reasons"]
+
+
+def test_one_that_was_taken_back_is_told_though_another_restore_came_after_it() -> None:
+    """Given another restore since, then the one that was taken back still has its notice."""
+    later = {**CUTOVER, "run": "other", "at": "2025-01-13T16:00:00Z"}
+    made = plan(UNDONE, records=[CUTOVER, TAKEN_BACK, later])
+    assert made["problems"] == [] and made["record"]["undone_at"] == UNDONE_AT
 
 
 @pytest.mark.parametrize(
@@ -320,6 +381,43 @@ def test_the_review_is_a_working_day_that_others_can_read() -> None:
     assert "Lost: what was saved between 2025-01-13 14:25:00 UTC" in str(event["DESCRIPTION"])
     fixed = plan(review_at="2025-01-20 11:00:00 Europe/Berlin")
     assert fixed["review"]["at"] == "2025-01-20T10:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("options", "organizer"),
+    [
+        ({"organizer": "o@example.com", "sender": "Ops <ops@example.com>"}, "o@example.com"),
+        ({"sender": "Ops <ops@example.com>"}, "ops@example.com"),
+        ({"sender": "öps@example.com"}, None),
+        ({"sender": "nobody"}, None),
+        ({}, None),
+    ],
+)
+def test_who_is_invited_is_invited_by_somebody(options: Json, organizer: str | None) -> None:
+    """Given attendees, then it is a request of the organizer, or of the mail's sender; by nobody, nobody is invited."""
+    asked = ["a@example.com", "b@example.com"]
+    made = plan(watch=SEEN, attendees=asked, **options)
+    read, event = read_calendar(made["review"]["calendar"])
+    attendees = [str(item) for item in event.get("ATTENDEE", [])]
+    assert made["review"]["method"] == str(read.get("METHOD", "")) == ("REQUEST" if organizer else "")
+    if organizer:
+        assert str(event["ORGANIZER"]) == f"mailto:{organizer}"
+        assert attendees == [f"mailto:{address}" for address in asked]
+        assert "a@example.com" not in str(event["DESCRIPTION"])
+    else:
+        assert "ORGANIZER" not in event and attendees == []
+        assert "With: a@example.com, b@example.com." in str(event["DESCRIPTION"])
+    alone = plan(watch=SEEN, **options)["review"]
+    assert alone["method"] == ("PUBLISH" if organizer else "") and "ATTENDEE" not in alone["calendar"]
+
+
+def test_a_later_invitation_replaces_the_earlier_one() -> None:
+    """Given the same restore with another answer later, then its appointment is the same one, in a later version."""
+    first, second = (
+        read_calendar(plan(now=now, watch=SEEN)["review"]["calendar"])[1]
+        for now in ("2025-01-13T15:05:00Z", "2025-01-14T09:00:00Z")
+    )
+    assert first["UID"] == second["UID"] and 0 < int(first["SEQUENCE"]) < int(second["SEQUENCE"])
 
 
 @given(

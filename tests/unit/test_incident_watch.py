@@ -55,6 +55,7 @@ looks = st.lists(
         rate=rates,
         recent=rates,
         counted_to=st.sampled_from([0.0, SOAK / 2, SOAK - 70, SOAK, 2 * SOAK]),
+        proven=st.sampled_from([True, True, False]),
     ),
     max_size=8,
 )
@@ -103,6 +104,7 @@ def test_good_is_said_only_when_everything_is_known_and_well(
         assert seen[-1].deploying is False and seen[-1].failed_deployment is None
         settled = [look for look in seen if look.since > rule.grace]
         assert sum(look.well is not True for look in settled) <= rule.most_not_well * len(settled)
+        assert rule.watches_errors or all(look.proven for look in last)
         if rule.watches_errors:
             newest = next(look for look in reversed(seen) if look.rate)
             limit, rate = limit_of(baseline, rule), newest.rate
@@ -204,6 +206,19 @@ def test_what_began_just_now_is_not_hidden_by_a_quiet_hour() -> None:
     assert answer.answer == BAD and "55 events in 5 minutes (11 a minute)" in answer.reasons[0]
 
 
+def test_a_container_that_runs_proves_nothing() -> None:
+    """Given looks that only found it running, then it is not good, unless few errors were counted as well."""
+    seen = spread([Look(0, True, why="Coolify: running:unknown", proven=False)] * 3, SOAK)
+    answer = decide(seen, None, replace(RULES, watches_errors=False))
+    assert (answer.answer, answer.final) == (UNKNOWN, True)
+    assert "it runs, and nothing looks at its health (Coolify: running:unknown)" in answer.reasons[0]
+    assert "rewind_health_url" in answer.reasons[0] and len(answer.reasons) == 1
+    quiet = [replace(look, rate=counted(1), counted_to=SOAK - 60) for look in seen]
+    good = decide(quiet, counted(1, 60), RULES)
+    assert good.answer == GOOD and good.reasons[0] == "the application was running 3 times in a row"
+    assert decide(quiet, None, RULES).answer == UNKNOWN, "what was before is not known"
+
+
 # The looks themselves
 
 
@@ -215,10 +230,17 @@ def sentry() -> Iterator[Sentry]:
     server.close()
 
 
-def coolify(server: StubServer, status: str = "running:healthy", deployments: list[Json] | None = None) -> StubServer:
+def coolify(
+    server: StubServer,
+    status: str = "running:healthy",
+    deployments: list[Json] | None = None,
+    *,
+    checked: bool = True,
+    version: str = "4.3.11",
+) -> StubServer:
     """Coolify, and the application's health address beside it."""
-    server.answer("GET", "/api/v1/version", "4.3.11")
-    body = {"uuid": "app1", "status": status, "server_status": True, "health_check_enabled": True}
+    server.answer("GET", "/api/v1/version", version)
+    body = {"uuid": "app1", "status": status, "server_status": True, "health_check_enabled": checked}
     server.answer("GET", "/api/v1/applications/app1", body)
     listed = {"count": len(deployments or []), "deployments": deployments or []}
     server.answer("GET", "/api/v1/deployments/applications/app1", listed)
@@ -266,6 +288,23 @@ def test_after_the_soak_a_few_looks_suffice(stub_server: StubServer, clock: Fake
         "Seen well (health address: HTTP 200, Coolify: running:healthy)",
         "Answer: good",
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "version"), [("running:unknown", "4.3.11"), ("running:unhealthy", "4.0.0-beta.444")]
+)
+def test_without_a_health_check_a_person_is_asked(
+    stub_server: StubServer, sentry: Sentry, clock: FakeClock, status: str, version: str
+) -> None:
+    """Given no check in Coolify, then only the health address, or a quiet Sentry, lets it be good."""
+    server = coolify(stub_server, status, checked=False, version=version)
+    found = watch(server, health_url=None)
+    assert (found["answer"], found["final"], found["looks"]) == (UNKNOWN, True, 3)
+    assert f"nothing looks at its health (Coolify: {status})" in found["reasons"][0]
+    assert found["events"][0]["text"] == f"Seen running, and nothing looks at its health (Coolify: {status})"
+    assert watch(server)["answer"] == GOOD
+    sentry.events = lambda _at: 1
+    assert watch(server, health_url=None, **compared(sentry))["answer"] == GOOD
 
 
 def test_looks_that_take_long_are_as_many(stub_server: StubServer, clock: FakeClock) -> None:
@@ -347,6 +386,28 @@ def test_the_error_rate_is_compared_with_the_time_before(
     sentry.events = lambda at: 2 if at < cut + 3200 else 9
     late = watch(coolify(stub_server), **compared(sentry))
     assert late["answer"] == BAD and late["recent"]["per_minute"] == 54 and late["rate"]["per_minute"] < late["limit"]
+
+
+def test_the_time_before_is_read_once_it_can_be(stub_server: StubServer, sentry: Sentry, clock: FakeClock) -> None:
+    """Given a Sentry that refuses the time before at first, then the next look reads it, once, and too many are bad."""
+    options = compared(sentry)
+    until = datetime.fromisoformat(options["baseline_until"]).timestamp()
+    sentry.retry_headers = {"Retry-After": "60"}
+
+    def events(at: int) -> int:
+        if at >= until and len(sentry.asked) == 1:
+            # What is asked for next, after the time since the cutover, is the time before.
+            sentry.refuse_next = 1
+        return 2 if at < until else 20
+
+    sentry.events = events
+    found = watch(coolify(stub_server), **options)
+    assert (found["answer"], found["looks"], found["limit"]) == (BAD, 2, 25)
+    before = [query for query in sentry.asked if float(query["since"][0]) < until - 60]
+    assert (len(before), len(sentry.asked)) == (1, 3), "it is read once, and at most once in a look"
+    assert any("too frequently" in note for note in found["notes"])
+    (event,) = [event for event in found["events"] if "before the incident could be read" in event["text"]]
+    assert event["at"] == found["baseline_read_at"]
 
 
 def test_check_mode_looks_once(stub_server: StubServer, clock: FakeClock) -> None:

@@ -98,6 +98,130 @@ def test_recipients_that_are_refused_are_named(tmp_path: Path) -> None:
         assert "every recipient was refused" in _send(box)["msg"] and len(box.mails) == 1
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "oncall@example.com, boss@example.com",
+        "oncall@example.com; boss@example.com",
+        "oncall@example.com boss@example.com",
+        "On call <oncall@example.com>, Boss <boss@example.com>",
+        '"On, call" <oncall@example.com>, boss@example.com',
+        "on.call@example.com <boss@example.com>",
+        "ops: oncall@example.com, boss@example.com;",
+        "oncall@example.com@example.com",
+    ],
+)
+def test_an_entry_that_is_more_than_one_address_is_refused_before_anything_is_sent(tmp_path: Path, entry: str) -> None:
+    """Given two addresses in one entry, then nobody gets the mail, and the entry is named with what to do."""
+    with mail_server(tmp_path) as box:
+        result = _send(box, to=["team@example.com", entry])
+        assert result["error"]["code"] == "invalid_input" and box.mails == []
+    assert f'"{entry}" is more than one address' in result["msg"] and "an entry of its own" in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "name", "address"),
+    [
+        (" boss@example.com ", "", "boss@example.com"),
+        ("<boss@example.com>", "", "boss@example.com"),
+        ("J. R. Boss [prod] <boss@example.com>", "J. R. Boss [prod]", "boss@example.com"),
+        ('"Boss, the \\"great\\" @ home" <boss@example.com>', 'Boss, the "great" @ home', "boss@example.com"),
+        ("Bös <boss@EXÄMPLE.com>", "Bös", "boss@xn--exmple-cua.com"),
+    ],
+)
+def test_an_entry_may_have_a_name(tmp_path: Path, entry: str, name: str, address: str) -> None:
+    """Given one address, with a name and without, then it gets the mail, its domain as all servers know it."""
+    with mail_server(tmp_path, utf8=False) as box:
+        result = _send(box, to=[entry])
+        assert (result["told"], box.recipients) == ([entry], [[address]]), result
+        (to,) = box.mails[0]["To"].addresses
+    assert (to.display_name, to.addr_spec) == (name, address)
+
+
+def test_a_domain_that_would_become_another_is_refused(tmp_path: Path) -> None:
+    """Given a letter that the older rules turn into others, then the mail does not go to the domain of those."""
+    with mail_server(tmp_path) as box:
+        for entry in ("boss@straße.example", "boss@ä..example"):
+            result = _send(box, to=[entry])
+            assert result["error"]["code"] == "invalid_input" and "xn--" in result["msg"], entry
+        assert box.mails == []
+
+
+def test_who_cannot_be_told_through_this_server_is_named_and_the_others_are_told(tmp_path: Path) -> None:
+    """Given an address that is not ASCII and a server without SMTPUTF8, then that one is refused, as by the server."""
+    to = ["jürgen@example.com", "Boss <boss@example.com>"]
+    with mail_server(tmp_path, utf8=False) as box:
+        result = _send(box, to=to)
+        assert (result["told"], box.recipients) == (to[1:], [["boss@example.com"]])
+        assert list(result["refused"]) == to[:1] and "SMTPUTF8" in result["refused"][to[0]]
+        assert any("jürgen@example.com" in warning for warning in result["warnings"])
+        assert [address.addr_spec for address in box.mails[0]["To"].addresses] == ["boss@example.com"]
+        box.refuse = {"boss@example.com"}
+        none = _send(box, to=to)
+        assert "every recipient was refused" in none["msg"] and "jürgen@example.com" in none["msg"]
+        assert none["error"]["code"] == _send(box, to=to[:1])["error"]["code"] == "refused"
+        from_them = _send(box, sender="jürgen@example.com")
+        assert from_them["error"]["code"] == "refused" and "cannot come from jürgen@example.com" in from_them["msg"]
+        assert len(box.mails) == 1
+
+
+def test_an_address_that_is_not_ascii_is_told_where_the_server_can(tmp_path: Path) -> None:
+    """Given a server with SMTPUTF8, then who has such an address gets the mail like everybody."""
+    to = ["jürgen@exämple.com", "boss@example.com"]
+    with mail_server(tmp_path) as box:
+        result = _send(box, to=to)
+        assert (result["told"], result["refused"]) == (to, {}), result
+        assert box.recipients == [["jürgen@xn--exmple-cua.com", "boss@example.com"]]
+
+
+@pytest.mark.parametrize("without", [(), ("PLAIN",)])
+def test_user_and_password_may_be_other_than_ascii(tmp_path: Path, without: tuple[str, ...]) -> None:
+    """Given both in UTF-8, then the login succeeds; a wrong one is refused, and not shown."""
+    with mail_server(tmp_path, no_mechanisms=without) as box:
+        box.username, box.password = "jürgen", "Schlüssel✓Vq3Zt8Xw1Rm6"
+        assert _send(box)["told"] == LETTER["to"] and len(box.mails) == 1
+        wrong = _send(box, password="Schlüssel✗Vq3Zt8Xw1Rm6")
+        assert wrong["error"]["code"] == "unauthorized" and "Schl" not in json.dumps(wrong, ensure_ascii=False)
+        assert len(box.mails) == 1
+
+
+def test_a_server_that_cannot_take_such_a_password_is_named(tmp_path: Path) -> None:
+    """Given a server with neither PLAIN nor LOGIN, then it says what to do, and the password is not shown."""
+    with mail_server(tmp_path, no_mechanisms=("PLAIN", "LOGIN")) as box:
+        result = _send(box, password="Schlüssel✓Vq3Zt8Xw1Rm6")
+        assert box.mails == []
+    assert result["error"]["code"] == "refused" and "AUTH PLAIN" in result["msg"]
+    assert "Schl" not in json.dumps(result, ensure_ascii=False)
+
+
+def test_a_mail_is_ascii_on_its_way(tmp_path: Path) -> None:
+    """Given texts that are not ASCII, short and long, then no server needs to offer 8BITMIME for them."""
+    note = {"name": "nöte.txt", "content": "Größe ✓\r\n"}
+    with mail_server(tmp_path, utf8=False) as box:
+        for body in ("Grüße.\n", "Grüße an alle. " * 500 + "\n"):
+            assert _send(box, body=body, attachments=[note])["changed"] is True
+            assert box.raw[-1].isascii()
+            text = box.mails[-1].get_body(("plain",))
+            assert text is not None and text.get_content().replace("\r\n", "\n") == body
+            (attached,) = box.mails[-1].iter_attachments()
+            assert (attached.get_filename(), attached.get_content_charset()) == (note["name"], "utf-8")
+            assert attached.get_payload(decode=True) == note["content"].encode()
+
+
+def test_the_type_of_a_file_keeps_its_parameters(tmp_path: Path) -> None:
+    """Given an invitation, then its type says which method it has, and its letters, as RFC 5545 demands."""
+    file = {"name": "review.ics", "content": "BEGIN:VCALENDAR\r\n", "content_type": "text/calendar; method=REQUEST"}
+    with mail_server(tmp_path) as box:
+        assert _send(box, attachments=[file])["changed"] is True
+        (attached,) = box.mails[0].iter_attachments()
+        kind = attached["Content-Type"]
+        assert (kind.content_type, dict(kind.params)) == (
+            "text/calendar",
+            {"method": "REQUEST", "charset": "utf-8"},
+        )
+        assert _send(box, attachments=[{**file, "content_type": "text/plain\r\nBcc: spy@example.com"}])["failed"]
+
+
 def test_a_header_cannot_be_smuggled_in(tmp_path: Path) -> None:
     """Given line ends in subject and addresses, then there is no other header than those that are meant."""
     with mail_server(tmp_path) as box:

@@ -20,6 +20,8 @@ class Event:
     """One appointment; both instants are aware.
 
     :param uid: the same for the same appointment: who imports it twice has it once.
+    :param sequence: higher with each later version of it (3.8.7.4).
+    :param organizer: its mail address. Nobody can be invited where it is none.
     """
 
     uid: str
@@ -28,27 +30,47 @@ class Event:
     summary: str
     description: str
     made: datetime
+    sequence: int = 0
     organizer: str = ""
     attendees: Sequence[str] = ()
+
+    @property
+    def invited(self) -> list[str]:
+        """Who is asked to come: an appointment that only is published names no attendee (3.8.4.1)."""
+        return [address for address in self.attendees if is_address(address)] if is_address(self.organizer) else []
+
+    @property
+    def method(self) -> str:
+        """``REQUEST`` for an invitation, else ``PUBLISH``; the type of the part that carries it says it too (3.7.2).
+
+        Empty where nobody is its organizer: either would need one (RFC 5546, 3.2.1 and 3.2.2), a file of its own not.
+        """
+        if not is_address(self.organizer):
+            return ""
+        return "REQUEST" if self.invited else "PUBLISH"
 
 
 def calendar(event: Event) -> str:
     """The file's text, lines ended by CRLF and folded at 75 octets."""
+    # Who cannot be invited for want of an organizer is to be found there all the same.
+    named = ", ".join(address for address in event.attendees if address not in event.invited)
+    description = f"{event.description}\n\nWith: {named}." if named else event.description
     lines = [
         "BEGIN:VCALENDAR",
         "VERSION:2.0",
         "PRODID:-//rewind.database//incident//EN",
         "CALSCALE:GREGORIAN",
-        "METHOD:PUBLISH",
+        *([f"METHOD:{event.method}"] if event.method else []),
         "BEGIN:VEVENT",
         f"UID:{text(event.uid)}",
         f"DTSTAMP:{_instant(event.made)}",
+        f"SEQUENCE:{event.sequence}",
         f"DTSTART:{_instant(event.start)}",
         f"DTEND:{_instant(event.start + timedelta(minutes=event.minutes))}",
         f"SUMMARY:{text(event.summary)}",
-        f"DESCRIPTION:{text(event.description)}",
+        f"DESCRIPTION:{text(description)}",
         *([f"ORGANIZER:mailto:{event.organizer}"] if is_address(event.organizer) else []),
-        *(f"ATTENDEE;ROLE=REQ-PARTICIPANT:mailto:{address}" for address in event.attendees if is_address(address)),
+        *(f"ATTENDEE;ROLE=REQ-PARTICIPANT;RSVP=TRUE:mailto:{address}" for address in event.invited),
         "BEGIN:VALARM",
         "ACTION:DISPLAY",
         f"DESCRIPTION:{text(event.summary)}",

@@ -26,6 +26,8 @@ class Restored:
     :param cutover: since when the application uses the restored data.
     :param point: the instant that was restored to; None for an LSN.
     :param last_write: until when the application could write what is lost now; `exact` where that was fenced.
+    :param undone: its data is not in use any more, or is just being taken back.
+    :param undone_at: since when the application uses the old data again; None while that is not certain.
     """
 
     run: str
@@ -43,7 +45,7 @@ class Restored:
     not_restored: Sequence[str] = ()
     possible_until: str | None = None
     losses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    finished_at: str | None = None
+    undone_at: datetime | None = None
 
     def interval(self) -> dict[str, Any]:
         """What was written in it is lost: from the restore point to the last moment at which it could be written."""
@@ -109,8 +111,15 @@ def read_restored(run: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) 
         not_restored=plan.get("not_restored") or (),
         possible_until=(plan.get("undo") or {}).get("possible_until"),
         losses=_losses(verified),
-        finished_at=run.get("finished_at"),
+        undone_at=_undone_at(run, mine),
     )
+
+
+def _undone_at(run: Mapping[str, Any], mine: Sequence[Mapping[str, Any]]) -> datetime | None:
+    proven = [item for item in mine if item.get("undone") and item.get("proven")]
+    ended = run.get("finished_at") if run.get("status") == "undone" else None
+    # What was saved between the swap and the end of the undo is there.
+    return _instant(proven[-1].get("at") if proven else ended) or _instant(ended)
 
 
 def _data(steps: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -29,6 +29,7 @@ from .watch import Answer, Look, Rules, decide, limit_of
 _PATIENCE = 20.0
 # The newest one, and those beside it that may still run.
 _NEWEST_DEPLOYMENTS = 10
+_WELL = {True: "well", False: "NOT well", None: "not known to be well"}
 _DEPLOYING = {
     True: "A deployment began",
     False: "No deployment runs any more",
@@ -60,6 +61,7 @@ class Watch:
         self.events: list[dict[str, str]] = []
         self.notes: list[str] = []
         self.baseline: dict[str, Any] | None = None
+        self.baseline_read_at: str | None = None
         self._coolify: CoolifyClient | None = None
         self._sentry: SentryClient | None = None
         self._probe = Probe.of(task.params)
@@ -67,11 +69,11 @@ class Watch:
     def run(self) -> dict[str, Any]:
         """Look until the answer is final; in check mode once."""
         self._connect()
-        self.baseline = self._read_baseline()
         interval = float(self.params["poll_interval"])
         soak = Deadline(max(0.0, self.rules.soak - (self.started - self.cutover).total_seconds()))
         while True:
             self.looks.append(self._look())
+            self._read_baseline()
             answer = decide(self.looks, self.baseline, self.rules)
             self._say(answer)
             self.task.progress(f"watch: {self._state()}, {duration(soak.left())} left")
@@ -88,12 +90,20 @@ class Watch:
         if self.rules.watches_errors:
             self._sentry = sentry_for(self.task, deadline)
 
-    def _read_baseline(self) -> dict[str, Any] | None:
+    def _read_baseline(self) -> None:
+        """Read it once; at each look, until it could be read: without it no rate is ever bad."""
         since, until = self.params["baseline_since"], self.params["baseline_until"]
-        if not self.rules.watches_errors or not since or not until:
-            return None
+        # Where Sentry has just not answered for this look, it need not be asked twice.
+        if self.baseline is not None or self.looks[-1].rate is None or not since or not until:
+            return
         read = self._rate(parse_instant(since, future=True), parse_instant(until, future=True))
-        return read[0] if read else None
+        if read is None:
+            return
+        self.baseline = read[0]
+        self.baseline_read_at = rfc3339(utc_now().replace(microsecond=0))
+        if len(self.looks) > 1:
+            text = f"The error rate before the incident could be read, at look {len(self.looks)}"
+            self.events.append({"at": self.baseline_read_at, "text": text})
 
     def _rate(self, since: datetime, until: datetime) -> tuple[dict[str, Any], dict[str, Any], Span] | None:
         """The events of a time, those of its last minutes, and the time; None, with a note, where Sentry cannot say."""
@@ -123,14 +133,14 @@ class Watch:
         now = utc_now()
         since = (now - self.cutover).total_seconds()
         probe = self._probe.good()
-        verdict, status = self._coolify_says(probe, since)
+        verdict, status, looked_at = self._coolify_says(probe, since)
         well = self._well(probe, verdict)
         why = ", ".join(
             item for item in (f"health address: {self._probe.last}" if probe is not None else "", status) if item
         )
         deploying, failed = self._deployments()
         until = min(now, self.cutover + timedelta(seconds=max(self.rules.soak, since)))
-        look = Look(since, well, why, deploying, failed)
+        look = Look(since, well, why, deploying, failed, proven=bool(probe) or looked_at)
         read = self._rate(self.cutover, until)
         if read is None:
             return look
@@ -142,7 +152,8 @@ class Watch:
             raise AssertionError("Coolify is looked at before there is a client")
         return self._coolify
 
-    def _coolify_says(self, probe: bool | None, since: float) -> tuple[Verdict | None, str]:
+    def _coolify_says(self, probe: bool | None, since: float) -> tuple[Verdict | None, str, bool]:
+        """What it says, how, and whether anything has looked at the health: a container without a check only runs."""
         coolify = self._client()
         coolify.allow(_PATIENCE)
         try:
@@ -151,8 +162,8 @@ class Watch:
             verdict = HealthRule(coolify.version, soak=0.0).judge(reading, since)
         except RewindError as error:
             self._note(error.msg)
-            return None, "Coolify does not say"
-        return verdict, f"Coolify: {reading.status or 'no status'}"
+            return None, "Coolify does not say", False
+        return verdict, f"Coolify: {reading.status or 'no status'}", reading.health == "healthy"
 
     @staticmethod
     def _well(probe: bool | None, verdict: Verdict | None) -> bool | None:
@@ -180,9 +191,8 @@ class Watch:
         """Keep what changed, for the timeline."""
         look, before = self.looks[-1], self.looks[-2] if len(self.looks) > 1 else None
         at = rfc3339(utc_now().replace(microsecond=0))
-        if before is None or before.well is not look.well:
-            words = {True: "well", False: "NOT well", None: "not known to be well"}[look.well]
-            self.events.append({"at": at, "text": f"Seen {words} ({look.why})"})
+        if before is None or _words(before) != _words(look):
+            self.events.append({"at": at, "text": f"Seen {_words(look)} ({look.why})"})
         if before is not None and before.deploying is not look.deploying:
             self.events.append({"at": at, "text": _DEPLOYING[look.deploying]})
         if answer.final:
@@ -190,13 +200,12 @@ class Watch:
 
     def _state(self) -> str:
         look = self.looks[-1]
-        words = {True: "well", False: "NOT well", None: "not known to be well"}[look.well]
         rate = (
             f", {look.rate['per_minute']:g} events a minute"
             if look.rate and look.rate["per_minute"] is not None
             else ""
         )
-        return f"{words} ({look.why}){rate}"
+        return f"{_words(look)} ({look.why}){rate}"
 
     def _result(self, answer: Answer) -> dict[str, Any]:
         ended = utc_now()
@@ -211,8 +220,13 @@ class Watch:
             "looks": len(self.looks),
             "looks_not_well": sum(look.well is False for look in self.looks),
             "baseline": self.baseline,
+            "baseline_read_at": self.baseline_read_at,
             "rate": next((dict(look.rate) for look in reversed(self.looks) if look.rate), None),
             "recent": next((dict(look.recent) for look in reversed(self.looks) if look.recent), None),
             "limit": limit_of(self.baseline, self.rules) if self.rules.watches_errors else None,
             "events": self.events,
         }
+
+
+def _words(look: Look) -> str:
+    return _WELL[look.well] if look.well is not True or look.proven else "running, and nothing looks at its health"

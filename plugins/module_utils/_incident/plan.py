@@ -9,14 +9,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from .._errors import InvalidInput
 from .._plan.request import Findings
 from .._report_parts import moment_text
 from .._time import duration, rfc3339
 from . import texts
 from .calendar import Event, calendar
 from .facts import Restored, read_restored
+from .mail import address_of
 from .request import Wanted, instant, judge, read_wanted, review_start
 from .watch import BAD, GOOD, UNKNOWN
+
+UNDONE = "undone"
 
 
 def build(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +35,7 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
     if wanted.again:
         closed = None
     done = closed is not None and not wanted.unsent
-    undone_at = instant(params.get("undone_at") or (closed or {}).get("undone_at"))
+    undone_at = _undone_at(params, closed, restored)
     if closed is None:
         judge(wanted, run, restored, undone_at is not None, records, findings)
     plan: dict[str, Any] = {
@@ -54,7 +58,7 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
     for item in wanted.notifications:
         if not item.get("ok"):
             findings.warn(str(item.get("why") or f"{item.get('name')} was not told."))
-    answer, reasons = _answer(wanted, watch, closed)
+    answer, reasons = _answer(params, wanted, restored, closed)
     act = _act(wanted, answer, params.get("written") or {}, undone_at)
     plan.update(
         restored=_restored_part(restored),
@@ -91,9 +95,30 @@ _PARTS = (
 def _closed(incidents: Sequence[Mapping[str, Any]], restored: Restored | None) -> Mapping[str, Any] | None:
     if restored is None:
         return None
-    mine = [item for item in incidents if item.get("restore") == restored.run]
-    # One that was found to be bad is not over: what became of it is looked at again.
-    return next((item for item in reversed(mine) if item.get("answer") in (GOOD, "undone")), None)
+    # One that was found to be bad is not over: what became of it is looked at again. Nor is one that was good, where it
+    # was taken back since: the users were told something else.
+    over = (GOOD, UNDONE) if restored.undone_at is None else (UNDONE,)
+    return next((item for item in reversed(_records_of(incidents, restored)) if item.get("answer") in over), None)
+
+
+def _records_of(incidents: Sequence[Mapping[str, Any]], restored: Restored) -> list[Mapping[str, Any]]:
+    return [item for item in incidents if item.get("restore") == restored.run]
+
+
+def _undone_at(
+    params: Mapping[str, Any], closed: Mapping[str, Any] | None, restored: Restored | None
+) -> datetime | None:
+    """When it was taken back: by this run, by the one that closed this incident, or by somebody."""
+    by_run = instant(params.get("undone_at") or (closed or {}).get("undone_at"))
+    return by_run or (restored.undone_at if restored else None)
+
+
+def _why_undone(params: Mapping[str, Any], restored: Restored, undone_at: datetime) -> list[str]:
+    """What had spoken for it, where that was seen or said before, and that it was done."""
+    before = [*_records_of(params.get("incidents") or [], restored), params.get("watch") or {}]
+    bad = next((item for item in before[-2:] if item.get("answer") in (BAD, UNDONE)), {})
+    said = [str(reason) for reason in bad.get("reasons") or ()]
+    return list(dict.fromkeys([*said, f"the restore was taken back at {moment_text(rfc3339(undone_at))}"]))
 
 
 def _restored_part(restored: Restored) -> dict[str, Any]:
@@ -126,9 +151,14 @@ def _watch_part(wanted: Wanted, restored: Restored, findings: Findings) -> dict[
     }
 
 
-def _answer(wanted: Wanted, watch: Mapping[str, Any], closed: Mapping[str, Any] | None) -> tuple[str, list[str]]:
+def _answer(
+    params: Mapping[str, Any], wanted: Wanted, restored: Restored, closed: Mapping[str, Any] | None
+) -> tuple[str, list[str]]:
+    watch = params.get("watch") or {}
     if closed is not None:
-        return BAD if closed["answer"] == "undone" else GOOD, [str(reason) for reason in closed.get("reasons") or ()]
+        return BAD if closed["answer"] == UNDONE else GOOD, [str(reason) for reason in closed.get("reasons") or ()]
+    if restored.undone_at is not None and not params.get("undone_at"):
+        return BAD, _why_undone(params, restored, restored.undone_at)
     if wanted.verdict:
         return wanted.verdict, [f"a person has said so: verdict={wanted.verdict}"]
     if not watch:
@@ -142,7 +172,7 @@ def _act(wanted: Wanted, answer: str, written: Mapping[str, Any], undone_at: dat
     command = f"ansible-playbook playbooks/undo.yml -e target={wanted.target}"
     act: dict[str, Any] = {"what": "close", "why": "", "rows_written": rows, "undo_command": command}
     if undone_at is not None:
-        return {**act, "what": "undone", "why": "it was taken back"}
+        return {**act, "what": UNDONE, "why": "it was taken back"}
     if answer == GOOD:
         return act
     if answer == UNKNOWN:
@@ -175,10 +205,10 @@ def _told(
     findings: Findings,
 ) -> dict[str, Any]:
     """Everything that is written and sent."""
-    state = "undone" if undone_at is not None else answer
+    state = UNDONE if undone_at is not None else answer
     heading = texts.title(state, wanted.name)
-    steps = _next(wanted, restored, answer, act)
-    draft = texts.notice(restored, name=wanted.name, contact=wanted.contact, undone_at=undone_at)
+    steps = _next(wanted, restored, act)
+    draft = _notice(wanted, restored, act, undone_at)
     lost = f"Lost: what was saved {texts.span_text(restored.interval())}."
     lines = [*(_sentence(reason) for reason in reasons), lost, *steps]
     record = {
@@ -193,6 +223,7 @@ def _told(
         "looks": watch.get("looks", 0),
         "error_rate": watch.get("rate"),
         "error_rate_before": watch.get("baseline"),
+        "error_rate_before_read_at": watch.get("baseline_read_at"),
         "undone_at": rfc3339(undone_at) if undone_at else None,
     }
     logged = {**record, "notifications": [dict(item) for item in wanted.notifications]}
@@ -205,7 +236,7 @@ def _told(
         "messages": {
             "json": texts.webhook(message),
             "slack": texts.slack(heading, lines, f"Report: {wanted.report}" if wanted.report else ""),
-            "mail": texts.mail(heading, lines, draft["text"], wanted.report),
+            "mail": texts.mail(heading, lines, "" if draft["held"] else draft["text"], wanted.report),
         },
         "timeline": [*texts.timeline(restored, watch, undone_at), *texts.told(wanted.notifications)],
         "record": logged,
@@ -216,13 +247,23 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _next(wanted: Wanted, restored: Restored, answer: str, act: Mapping[str, Any]) -> list[str]:
-    close = [
-        "Complete the draft of the notice and send it to the users.",
-        "Import the invitation to the review into your calendar and send it.",
-    ]
-    if act["what"] in ("close", "undone"):
-        return close
+def _notice(wanted: Wanted, restored: Restored, act: Mapping[str, Any], undone_at: datetime | None) -> dict[str, Any]:
+    """The draft to the users; held while it is said that the restore is to be taken back: then it is another one."""
+    if act["what"] in ("say_undo", "undo"):
+        return {**texts.held_notice(name=wanted.name, again=_again(wanted, restored)), "held": True}
+    made = texts.notice(restored, name=wanted.name, contact=wanted.contact, undone_at=undone_at)
+    return {**made, "held": False}
+
+
+def _again(wanted: Wanted, restored: Restored) -> str:
+    """Names the run: the restore may not be the newest one by then."""
+    return f"ansible-playbook playbooks/incident.yml -e target={wanted.target} -e run={restored.run}"
+
+
+def _next(wanted: Wanted, restored: Restored, act: Mapping[str, Any]) -> list[str]:
+    review = "Import the invitation to the review into your calendar and send it."
+    if act["what"] in ("close", UNDONE):
+        return ["Complete the draft of the notice and send it to the users.", review]
     if act["what"] == "hold":
         again = f"ansible-playbook playbooks/incident.yml -e target={wanted.target}"
         return [
@@ -235,7 +276,9 @@ def _next(wanted: Wanted, restored: Restored, answer: str, act: Mapping[str, Any
     return [
         f"Take the restore back: {act['undo_command']} ({act['why']}{until}).",
         "Undo loses what was written since the cutover; it says first how much that is.",
-        *close,
+        "Send the users no notice yet. Once the restore was taken back, have it written by "
+        f"{_again(wanted, restored)} (where it stays, with -e verdict=good).",
+        review,
     ]
 
 
@@ -249,11 +292,21 @@ def _review(wanted: Wanted, restored: Restored, state: str) -> dict[str, Any]:
         summary=said["summary"],
         description=said["description"],
         made=wanted.now,
-        organizer=wanted.organizer,
+        # It is made anew with each answer, and may have moved by then.
+        sequence=max(0, int((wanted.now - restored.cutover).total_seconds())),
+        organizer=_organizer(wanted),
         attendees=wanted.attendees,
     )
     end = start + timedelta(minutes=wanted.review_minutes)
-    return {"at": rfc3339(start), "until": rfc3339(end), "calendar": calendar(event)}
+    return {"at": rfc3339(start), "until": rfc3339(end), "method": event.method, "calendar": calendar(event)}
+
+
+def _organizer(wanted: Wanted) -> str:
+    """Who invites, where that can be said: else the mail is what it comes from."""
+    try:
+        return wanted.organizer or (address_of(wanted.sender).addr_spec if wanted.sender else "")
+    except InvalidInput:
+        return ""
 
 
 def _text(plan: Mapping[str, Any], wanted: Wanted) -> list[str]:

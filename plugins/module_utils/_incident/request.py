@@ -44,6 +44,7 @@ class Wanted:
     review_days: int
     review_minutes: int
     organizer: str
+    sender: str
     attendees: tuple[str, ...]
     report: str
     unsent: tuple[str, ...]
@@ -76,6 +77,7 @@ def read_wanted(given: Mapping[str, Any]) -> Wanted:
         review_days=int(given.get("review_days") or 2),
         review_minutes=int(given.get("review_minutes") or 60),
         organizer=text("organizer"),
+        sender=text("sender"),
         attendees=tuple(str(item) for item in given.get("attendees") or ()),
         report=text("report"),
         unsent=tuple(str(name) for name in given.get("unsent") or ()),
@@ -98,19 +100,20 @@ def judge(
     wanted: Wanted,
     run: Mapping[str, Any],
     restored: Restored | None,
-    is_undone_now: bool,
+    is_undone: bool,
     records: Sequence[Mapping[str, Any]],
     findings: Findings,
 ) -> None:
     """Everything that stands in the way, together."""
-    _judge_run(wanted, run, restored, is_undone_now, records, findings)
+    _judge_run(wanted, run, restored, is_undone, records, findings)
     if wanted.verdict not in ("", GOOD, BAD):
         findings.problem(
             "verdict_invalid",
             f'"{wanted.verdict}" is no verdict.',
             "Say -e verdict=good or -e verdict=bad, or leave it out to watch.",
         )
-    if wanted.auto_undo and wanted.environment == "production" and wanted.target not in wanted.confirm:
+    asks = wanted.auto_undo and not is_undone
+    if asks and wanted.environment == "production" and wanted.target not in wanted.confirm:
         findings.problem(
             "not_confirmed",
             f"{wanted.target} is a production target, and nobody has said yes to taking its restore back by itself.",
@@ -118,7 +121,8 @@ def judge(
         )
     if not wanted.has_health:
         findings.warn(
-            "No health address is set (rewind_health_url): only Coolify's own status says whether it is well."
+            "No health address is set (rewind_health_url): only Coolify's own status says whether it is well, and "
+            "without a health check in Coolify nothing does."
         )
     if not wanted.watches_errors:
         findings.warn("No project of Sentry is set (rewind_sentry_project): the error rate is not watched.")
@@ -137,7 +141,7 @@ def _judge_run(
     wanted: Wanted,
     run: Mapping[str, Any],
     restored: Restored | None,
-    is_undone_now: bool,
+    is_undone: bool,
     records: Sequence[Mapping[str, Any]],
     findings: Findings,
 ) -> None:
@@ -154,6 +158,13 @@ def _judge_run(
         )
         return
     status = run.get("status")
+    if restored is None and status == "undone":
+        findings.problem(
+            "undone",
+            f"The restore {run.get('id')} was taken back before it was proven: nothing of it was left in use.",
+            "Name another one with -e run=ID.",
+        )
+        return
     if restored is None or (status != "done" and not restored.undone):
         findings.problem(
             "not_done",
@@ -162,13 +173,13 @@ def _judge_run(
             f"-e target={wanted.target}",
         )
         return
-    if is_undone_now:
+    if is_undone:
         return
     if restored.undone:
         findings.problem(
             "undone",
-            f"The restore {restored.run} was taken back: its data is not in use.",
-            "Name another one with -e run=ID.",
+            f"The restore {restored.run} is being taken back, and that has not ended.",
+            f"End it: ansible-playbook playbooks/undo.yml -e target={wanted.target} -e run={restored.run}",
         )
     later = [item for item in records if _is_later(item, wanted, restored)]
     if later:

@@ -66,6 +66,17 @@ def notice(restored: Restored, *, name: str, contact: str, undone_at: datetime |
     return {"subject": subject, "text": "\n\n".join(lines) + "\n"}
 
 
+def held_notice(*, name: str, again: str) -> dict[str, str]:
+    """Instead of the draft, while it is open whether the restore stays: what users have lost depends on that."""
+    lines = [
+        f"Nothing is to be sent to the users yet: what they have lost depends on whether the restore of {name} is "
+        "taken back.",
+        f"Once it was taken back: {again} writes the notice.",
+        f"Where it stays: {again} -e verdict=good does.",
+    ]
+    return {"subject": f"{name}: no notice to the users yet", "text": "\n\n".join(lines) + "\n"}
+
+
 def span_text(interval: Mapping[str, Any]) -> str:
     """ "between 2025-01-13 14:25:00 UTC and 2025-01-13 14:52:10 UTC (27 min 10 s)" """
     if not interval["from"]:
@@ -102,13 +113,13 @@ def _slack(text: str) -> str:
 
 
 def mail(heading: str, lines: Sequence[str], notice_text: str, link: str) -> dict[str, str]:
-    """The mail to the team, with the draft of the notice in it."""
+    """The mail to the team, with the draft of the notice in it where there is one."""
+    quoted = "\n".join(f"> {line}".rstrip() for line in notice_text.splitlines())
     body = [
         heading + ".",
         "\n".join(f"- {line}" for line in lines),
         *([f"Report: {link}"] if link else []),
-        "Draft of the notice to the users:",
-        "\n".join(f"> {line}".rstrip() for line in notice_text.splitlines()),
+        *(["Draft of the notice to the users:", quoted] if quoted else []),
     ]
     return {"subject": heading, "body": "\n\n".join(body) + "\n"}
 

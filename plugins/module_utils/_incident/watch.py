@@ -71,6 +71,7 @@ class Look:
     :param rate: the events since the cutover, as `sentry_event_rate_info` returns them; None where they are not known.
     :param recent: those of the last minutes alone (`Rules.recent_minutes`), where `rate` is known.
     :param counted_to: seconds since the cutover where `rate` ends.
+    :param proven: false where `well` says no more than that the container runs: nothing has looked at its health.
     """
 
     since: float
@@ -81,6 +82,7 @@ class Look:
     rate: Mapping[str, Any] | None = None
     recent: Mapping[str, Any] | None = None
     counted_to: float | None = None
+    proven: bool = True
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,7 @@ def _missing(looks: Sequence[Look], baseline: Mapping[str, Any] | None, limit: f
         missing.append(
             f"the application was not seen well {rules.readings} times in a row{f' ({last})' if last else ''}"
         )
+    missing += _unproven(looks, rules)
     missing += _flapping(looks, rules)
     if looks and looks[-1].deploying is None:
         missing.append("the deployments could not be read")
@@ -182,6 +185,17 @@ def _missing(looks: Sequence[Look], baseline: Mapping[str, Any] | None, limit: f
             missing.append(f"the error rate before the incident is not known: {_counted(baseline, rules)}")
         missing += _missing_rate(looks, rules)
     return missing
+
+
+def _unproven(looks: Sequence[Look], rules: Rules) -> list[str]:
+    """A container runs on when its application can use no database. Few errors, where they are counted, say more."""
+    row = _last_in_a_row(looks, True)[-rules.readings :]
+    if rules.watches_errors or all(look.proven for look in row):
+        return []
+    return [
+        f"nothing proves that the application is well: it runs, and nothing looks at its health ({row[-1].why}); "
+        "set rewind_health_url or rewind_sentry_project, or a health check in Coolify, or look yourself"
+    ]
 
 
 def _flapping(looks: Sequence[Look], rules: Rules) -> list[str]:
@@ -212,7 +226,8 @@ def _counted(rate: Mapping[str, Any] | None, rules: Rules) -> str:
 
 def _good(looks: Sequence[Look], limit: float | None, rules: Rules) -> list[str]:
     row = _last_in_a_row(looks, True)
-    reasons = [f"the application was well {len(row)} times in a row"]
+    proven = all(look.proven for look in row[-rules.readings :])
+    reasons = [f"the application {'was well' if proven else 'was running'} {len(row)} times in a row"]
     newest = _newest_count(looks)
     rate = newest.rate if newest else None
     if rules.watches_errors and rate is not None:

@@ -257,7 +257,8 @@ def _earlier(wanted: Wanted, facts: Facts, request: Request) -> Backup | None:
 def _why_not(found: Backup, wanted: Wanted, facts: Facts, request: Request, primary: Primary) -> str:
     """Why a backup is not what this deployment would have to come back to; empty where it is."""
     if found.at is not None and request.now - found.at > wanted.newest:
-        return f"it was made {ago(found.at, request.now)}, and is found again for {duration(wanted.newest.total_seconds())}"
+        longest = duration(wanted.newest.total_seconds())
+        return f"it was made {ago(found.at, request.now)}, and is found again for {longest}"
     replaced = replaced_since(found, facts, primary.branch_id)
     if replaced or found.at is None:
         return replaced
