@@ -118,3 +118,31 @@ def test_a_table_of_another_kind_or_key_is_named(cluster: Cluster, tmp_path: Pat
         " (1 rows at the restore point, 2 on the old side)",
         "public.t": "it is not partitioned in all three states (1 rows at the restore point, 0 on the old side)",
     }
+
+
+def test_an_array_of_another_shape_is_another_value(cluster: Cluster, tmp_path: Path) -> None:
+    """Given arrays whose elements stay and whose dimensions or bounds change, then the file has the change."""
+    found, new = salvaged(
+        cluster, tmp_path / "x.sql",
+        "CREATE TABLE t (id int PRIMARY KEY, v int[]); INSERT INTO t VALUES (1, '{1,2,3,4}'), (2, '{1,2}'), (3, '{5}')",
+        "UPDATE t SET v = '{{1,2},{3,4}}' WHERE id = 1; UPDATE t SET v = '[0:1]={1,2}' WHERE id = 2",
+    )  # fmt: skip
+    assert found["total"]["changed"] == 2
+    assert new == ['(1,"{{1,2},{3,4}}")', '(2,"[0:1]={1,2}")', "(3,{5})"]
+
+
+def test_what_a_key_only_includes_is_no_part_of_it(cluster: Cluster, tmp_path: Path) -> None:
+    """Given a primary key that includes a column, also a null one, then a change of it changes the row, and both sides'
+    new row of one key is a conflict."""
+    found, new = salvaged(
+        cluster, tmp_path / "x.sql",
+        "CREATE TABLE t (id int, qty int, PRIMARY KEY (id) INCLUDE (qty));"
+        "CREATE TABLE c (id int PRIMARY KEY, t int NOT NULL REFERENCES t (id));"
+        "INSERT INTO t VALUES (1, 10), (2, NULL); INSERT INTO c VALUES (1, 1)",
+        "UPDATE t SET qty = qty + 1; UPDATE t SET qty = 5 WHERE id = 2; INSERT INTO t VALUES (3, 30), (4, 40)",
+        "INSERT INTO t VALUES (4, 41)",
+    )  # fmt: skip
+    assert found["tables"]["public.t"] == {
+        "inserted": 2, "changed": 2, "deleted": 0, "conflicts": 1, "already_there": 0,
+    }  # fmt: skip
+    assert new == ["(1,11)", "(2,5)", "(3,30)", "(4,41)"]

@@ -20,7 +20,7 @@ def _not_of_extension(catalog: str, oid: str) -> str:
 
 
 # Types of pg_catalog with an extended hash function since PostgreSQL 14; others are hashed by their text. Enums too:
-# their hash function takes the object id of the value.
+# their hash function takes the object id of the value. Arrays too: theirs takes no account of dimensions and bounds.
 HASHABLE = [
     *("bool", "bytea", "char", "name", "text", "varchar", "bpchar", "uuid", "jsonb", "oid", "pg_lsn"),
     *("int2", "int4", "int8", "float4", "float8", "numeric", "inet", "cidr", "macaddr", "macaddr8"),
@@ -58,7 +58,7 @@ SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS full_name, n.nspnam
             'instant', base.typcategory = 'D' AND base.typname NOT IN ('time', 'timetz'),
             'virtual', a.attgenerated = 'v',
             'loose', leaf.typname = ANY (%s) OR NOT COALESCE(o.collisdeterministic, true),
-            'hashable', leaf.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
+            'hashable', base.typcategory <> 'A' AND leaf.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
                         AND leaf.typname = ANY (%s)) ORDER BY a.attnum)
          FROM pg_catalog.pg_attribute a
          JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
@@ -70,7 +70,8 @@ SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS full_name, n.nspnam
        COALESCE((SELECT pg_catalog.json_agg(a.attname ORDER BY k.place)
          FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place),
               pg_catalog.pg_attribute a
-         WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.attnum),
+         WHERE i.indrelid = c.oid AND i.indisprimary AND k.place <= i.indnkeyatts
+           AND a.attrelid = c.oid AND a.attnum = k.attnum),
                 '[]') AS primary_key
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f', 'm') AND NOT c.relispartition AND {_OURS}

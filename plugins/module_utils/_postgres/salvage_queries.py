@@ -127,14 +127,15 @@ ORDER BY 1, 2
     None,
 )
 
-# Those of a partition after those of its parent: what is said of the parent may count for its partitions.
+# Those of a partition after those of its parent: what is said of the parent may count for its partitions. Before
+# PostgreSQL 15 a partition's copy counts as internal, and one of a foreign key does so always.
 TRIGGERS: Statement = (
     """
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS full_name,
        pg_catalog.format('%I.%I', own.nspname, r.relname) AS place, t.kind, t.name, t.fires,
        pg_catalog.pg_get_userbyid(r.relowner) AS owner
 FROM (SELECT tgrelid AS relation, 'TRIGGER' AS kind, tgname AS name, tgenabled::text AS fires
-      FROM pg_catalog.pg_trigger WHERE NOT tgisinternal
+      FROM pg_catalog.pg_trigger WHERE NOT tgisinternal OR (tgparentid <> 0 AND tgconstraint = 0)
       UNION ALL
       SELECT ev_class, 'RULE', rulename, ev_enabled::text FROM pg_catalog.pg_rewrite) AS t
 JOIN pg_catalog.pg_class r ON r.oid = t.relation
