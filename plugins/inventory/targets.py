@@ -219,6 +219,8 @@ Json = dict[str, Any]
 
 _FILES = ("rewind.yml", "rewind.yaml")
 _TEMPLATES = ("neon_api_key", "neon_api_url", "coolify_access_token", "coolify_api_url", "ca_path", "proxy")
+# Of what is kept in the cache; a newer one reads anew what an older one has kept.
+_FORMAT = 2
 _ENVIRONMENTS = ("production", "staging", "sandbox")
 # What another answer would follow from: a cached one is used only where all of it is the same.
 _ASKED = (
@@ -287,15 +289,28 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             return self._read(options)
         key = self._key(options)
         if cache:
-            try:
-                kept: Json = self._cache[key]
-            except KeyError:
-                pass
-            else:
-                return list(kept["records"])
+            kept = self._kept(key)
+            if kept is not None:
+                return kept
         records = self._read(options)
-        self._cache[key] = {"records": records}
+        # What could not be read this time would stay away until the cache is over.
+        if not any(record["unsure"] for record in records):
+            self._cache[key] = {"format": _FORMAT, "records": records}
         return records
+
+    def _kept(self, key: str) -> list[Json] | None:
+        """The records of the cache; None where it has none, or something else that must be read anew."""
+        try:
+            kept = self._cache[key]
+        except KeyError:
+            return None
+        except Exception as error:  # each cache plugin has its own for what is not what it has written
+            self.display.warning(f"{self.NAME}: the cache is read anew, as it is damaged ({type(error).__name__}).")
+            return None
+        if isinstance(kept, dict) and kept.get("format") == _FORMAT and isinstance(kept.get("records"), list):
+            return list(kept["records"])
+        self.display.warning(f"{self.NAME}: the cache is read anew, as it holds something else than was kept.")
+        return None
 
     def _key(self, options: Json) -> str:
         """Other tokens, addresses or options have another cache: a cached host must never be another account's."""
@@ -341,29 +356,32 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         addresses = self._addresses(options)
         found = [hosts.variables(record, options["environments"], addresses) for record in records]
         by_uuid = {record["uuid"]: values for record, values in zip(records, found, strict=True)}
-        names = hosts.host_names(records, lambda record: self._named(by_uuid[record["uuid"]], options))
+        groups_of = hosts.group_names(records, options["group_by"])
+        taken = {"all", "ungrouped", hosts.TARGETS, hosts.UNSUPPORTED}.union(*groups_of)
+        names = hosts.host_names(records, lambda record: self._named(by_uuid[record["uuid"]], options), taken)
         for group in (hosts.TARGETS, hosts.UNSUPPORTED):
             self.inventory.add_group(group)
             # The roles see to it themselves; what else is run on these hosts finds no machine of their name either.
             self.inventory.set_variable(group, "ansible_connection", "local")
             self.inventory.set_variable(group, "ansible_python_interpreter", sys.executable)
-        groups_of = hosts.group_names(records, options["group_by"])
         for named, groups, values in zip(names, groups_of, found, strict=True):
             self._add(named[0], groups, values, options)
         unclear = sorted(name for name, again in names if again)
         if unclear:
             self.display.warning(
-                f"{self.NAME}: several applications would have had the same name; part of their uuid was added: "
-                f"{', '.join(unclear)}. The option hostnames gives them names of your choice."
+                f"{self.NAME}: applications would have had the name of another or of a group, or none; part of their "
+                f"uuid was added: {', '.join(unclear)}. The option hostnames gives them names of your choice."
             )
 
     def _add(self, name: str, groups: list[str], values: Mapping[str, Any], options: Json) -> None:
         self.inventory.add_host(name)
         for group in groups:
             self.inventory.add_group(group)
-            self.inventory.add_child(group, name)
+            self.inventory.add_host(name, group)
+        # By name a group would be found first, which a composed one may be called like.
+        host = self.inventory.hosts[name]
         for variable, value in values.items():
-            self.inventory.set_variable(name, variable, value)
+            host.set_variable(variable, value)
         strict = options["strict"]
         self._set_composite_vars(options["compose"], values, name, strict=strict)
         self._add_host_to_composed_groups(options["groups"], values, name, strict=strict)

@@ -144,6 +144,36 @@ def test_the_cache_saves_every_request_and_holds_no_secret(world: World, tmp_pat
     assert read(tmp_path, **options).names() == ["second_production", "tracker_production"]
 
 
+@pytest.mark.parametrize("text", ["{", "null", "[]", '{"records": []}'])
+def test_a_damaged_cache_is_read_anew(world: World, tmp_path: Path, text: str) -> None:
+    """Given a cache of which half was written, or that holds something else, then everything is read and kept again."""
+    options = _cached(tmp_path)
+    read(tmp_path, **options)
+    (kept,) = (tmp_path / "cache").iterdir()
+    whole = kept.read_text(encoding="utf-8")
+    kept.write_text(text, encoding="utf-8")
+    assert read(tmp_path, **options).names("rewind_targets") == ["tracker_production"]
+    assert kept.read_text(encoding="utf-8") == whole
+
+
+def test_a_fault_that_passes_is_said_and_never_kept(
+    world: World, tmp_path: Path, clock: FakeClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Given variables that cannot be read for once, then it is said which target is missing, and the next reading finds
+    it; where a project's name is missing there is no inventory, as every host of it would be another one."""
+    options = _cached(tmp_path)
+    path = f"/applications/{world.applications[0]['uuid']}/envs"
+    world.answers[path] = (502, {"message": "Bad gateway"})
+    assert read(tmp_path, **options).names("rewind_targets") == []
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the variables of the application tracker could not be read this time" in said and "Bad gateway" in said
+    del world.answers[path]
+    assert read(tmp_path, **options).names("rewind_targets") == ["tracker_production"]
+    world.answers["/projects"] = (502, {"message": "Bad gateway"})
+    with pytest.raises(AnsibleParserError, match="502"):
+        read(tmp_path)
+
+
 def test_a_cache_is_only_for_the_same_question(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given another address, token or option, then the cached hosts are not taken for its own."""
     options = _cached(tmp_path)
@@ -219,6 +249,43 @@ def test_names_are_never_shared_and_never_strange(
     assert "part of their uuid was added" in " ".join(capsys.readouterr().err.split())
     assert found["org_repo_main_x_7_production"]["rewind_found_name"] == "org/repo:main [x] {{ 7 }}"
     assert found.names("project_second") == ["tracker_production_20axxxxx", "tracker_staging"]
+
+
+def test_a_host_is_never_called_like_a_group(world: World, tmp_path: Path) -> None:
+    """Given an application whose host would have the name of a server's group, then it gets a part of its uuid, and
+    every host keeps its own variables and groups."""
+    world.application("server", row("DATABASE_URL", dsn("ep-calm-sea-1")), server="production")
+    found = read(tmp_path)
+    (name,) = found.names("server_production")
+    assert name == "server_production_10axxxxx" and found[name]["rewind_found_name"] == "server"
+    assert found.names("rewind_targets") == ["server_production_10axxxxx", "tracker_production"]
+
+
+def test_names_of_which_nothing_is_left_and_uuids_that_begin_alike(world: World, tmp_path: Path) -> None:
+    """Given names without a Latin letter, or two of one name whose uuids differ late, then no host is another's."""
+    world.application("магазин", row("DATABASE_URL", dsn("ep-calm-sea-1")))
+    for number in (1, 2):
+        world.application("shop", row("DATABASE_URL", dsn("ep-calm-sea-1")))
+        uuid, item = world.applications[-1]["uuid"], world.applications[-1]
+        item["uuid"] = f"application-{number}"
+        world.envs[item["uuid"]] = world.envs.pop(uuid)
+    assert read(tmp_path).names("rewind_targets") == [
+        "production_10axxxxx",
+        "shop_production_application-1",
+        "shop_production_application-2",
+        "tracker_production",
+    ]
+
+
+def test_an_environment_is_one_group_however_it_is_written(world: World, tmp_path: Path) -> None:
+    """Given one environment in two spellings, then it is one group; two that have no Latin letter are two."""
+    for number, place in enumerate(("Production", "прод", "тест")):
+        rows = row("DATABASE_URL", dsn("ep-calm-sea-1"))
+        world.application(f"n{number}", rows, environment=place, project=f"P{number}")
+    found = read(tmp_path)
+    assert found.names("environment_production") == ["n0_Production", "tracker_production"]
+    unnamed = [name for name in found.data.groups if name.startswith("environment_unnamed")]
+    assert sorted(found.names(name) for name in unnamed) == [["n1"], ["n2"]]
 
 
 def test_groups_of_two_things_with_one_name_are_two(world: World, tmp_path: Path) -> None:

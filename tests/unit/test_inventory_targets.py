@@ -170,6 +170,16 @@ def test_before_4_3_shared_variables_cannot_be_read(world: World, tmp_path: Path
     assert not [path for path in world.paths("coolify") if path.endswith("/envs") and "applications" not in path]
 
 
+def test_another_row_is_not_taken_for_one_that_is_not_known(world: World, tmp_path: Path) -> None:
+    """Given a usual variable whose shared part nobody sees, then what a second row leads to is not the target."""
+    world.version = "4.2.0"
+    world.database("ep-calm-sea-1")
+    world.application("tracker", row("DATABASE_URL", "{{team.DB}}"), row("ANALYTICS_URL", dsn("ep-calm-sea-1")))
+    found = read(tmp_path)
+    assert found.names("rewind_targets") == []
+    assert "DATABASE_URL is taken from a shared variable" in reasons(found)["tracker_production"]
+
+
 def test_what_cannot_be_read_is_listed_as_unknown(world: World, tmp_path: Path) -> None:
     """Given locked rows, hidden values and a list that is refused, then each is listed, with what to do."""
     world.database("ep-calm-sea-1")

@@ -12,12 +12,16 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .._errors import RewindError
+from .._errors import NotFound, RewindError, Unauthorized
 from .client import CoolifyClient, part
 from .rows import Row, read_rows
 from .values import HostSet, shared_references
 
 Json = dict[str, Any]
+
+
+# What stays as it is until somebody changes it; anything else may pass.
+_NOT_ALLOWED = (NotFound, Unauthorized)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +44,10 @@ class Survey:
     unreadable: list[Json] = dataclasses.field(default_factory=list)
     bodies: list[tuple[Owner, Json]] = dataclasses.field(default_factory=list)
     """What each owner is, as Coolify answered it; a project with its environments."""
+    needs_lists: bool = False
+    """Raise where a list cannot be read for another reason than that the token may not."""
+    passing: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+    """Kind and uuid of what could not be read for such a reason: the next reading may find it."""
 
     def owner(self, kind: str, body: Json) -> Owner:
         """The owner that a body describes; the body is kept."""
@@ -63,22 +71,28 @@ class Survey:
 
     def note(self, owner: Owner, error: RewindError) -> None:
         self.unreadable.append({**owner.public(), "env_keys": [], "reason": error.text})
+        if not isinstance(error, _NOT_ALLOWED):
+            self.passing.add((owner.kind, owner.uuid))
 
     def listing(self, owner: Owner, read: Callable[[], list[Json]]) -> list[Json]:
         """A list of owners; where it cannot be read that is noted and the list is empty."""
         try:
             return read()
         except RewindError as error:
+            # Services name nothing: they are only listed themselves.
+            if self.needs_lists and owner.kind != "service" and not isinstance(error, _NOT_ALLOWED):
+                raise
             self.note(owner, error)
             return []
 
 
-def survey(client: CoolifyClient, say: Callable[[str], None]) -> Survey:
+def survey(client: CoolifyClient, say: Callable[[str], None], *, needs_lists: bool = False) -> Survey:
     """Read every env row that the token may see: one request per application, service and scope.
 
+    :param needs_lists: whether a list must be there unless the token may not read it.
     :raises RewindError: when not even the applications can be listed.
     """
-    found = Survey()
+    found = Survey(needs_lists=needs_lists)
     applications = client.applications()
     for number, body in enumerate(applications, start=1):
         say(f"reading the environment of application {number} of {len(applications)}")

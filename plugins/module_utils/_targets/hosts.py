@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 Json = dict[str, Any]
@@ -42,6 +42,8 @@ _STAGING = frozenset(
 )
 _PRODUCTION = frozenset({"production", "prod", "prd", "live"})
 _UUID_SHOWN = 8
+# A group of what has no letter or digit in its name.
+_UNNAMED = "unnamed"
 
 
 def environment_of(name: str | None, chosen: Mapping[str, str]) -> str:
@@ -100,20 +102,30 @@ def _discovered(record: Json, neon: Json) -> Json:
     }
 
 
-def host_names(records: Sequence[Json], wanted: Callable[[Json], str]) -> list[tuple[str, bool]]:
+def host_names(
+    records: Sequence[Json], wanted: Callable[[Json], str], groups: Collection[str] = ()
+) -> list[tuple[str, bool]]:
     """The name of each record's host, and whether it would not have been unique without a part of its uuid.
 
     All of several that would have one name get that part: a name must never move from one application to another,
-    for locks, journals and confirmations go by it.
+    for locks, journals and confirmations go by it. Likewise where nothing of an application's own name is left, and
+    where a group has the name: Ansible would take the host for the group.
 
     :param wanted: the name that a record should have; empty for the usual one, ``<name>_<environment>``.
+    :param groups: the names of the groups.
     """
-    plain = [host_name(wanted(record) or _usual(record)) for record in records]
-    often = Counter(name.lower() for name in plain)
-    return [
-        (f"{name}_{record['uuid'][:_UUID_SHOWN]}", True) if often[name.lower()] > 1 else (name, False)
-        for name, record in zip(plain, records, strict=True)
-    ]
+    asked = [wanted(record) for record in records]
+    plain = [host_name(own or _usual(record)) for own, record in zip(asked, records, strict=True)]
+    same: dict[str, list[str]] = {}
+    for name, record in zip(plain, records, strict=True):
+        same.setdefault(name.lower(), []).append(record["uuid"])
+    found = []
+    for name, own, record in zip(plain, asked, records, strict=True):
+        uuids = same[name.lower()]
+        shown = _UUID_SHOWN if len({uuid[:_UUID_SHOWN] for uuid in uuids}) == len(uuids) else None
+        unclear = len(uuids) > 1 or name in groups or not _plain(own or record["name"])
+        found.append((f"{name}_{record['uuid'][:shown]}" if unclear else name, unclear))
+    return found
 
 
 def _usual(record: Json) -> str:
@@ -123,7 +135,11 @@ def _usual(record: Json) -> str:
 
 def host_name(text: str) -> str:
     """A text as a host's name: also the name of folders, and no pattern of Ansible's."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_.-") or "target"
+    return _plain(text) or "target"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_.-")
 
 
 def group_names(records: Sequence[Json], groupings: Iterable[str]) -> list[list[str]]:
@@ -154,8 +170,10 @@ def _key(record: Json, kind: str) -> tuple[str, str] | None:
     place = record[kind]
     if not place:
         return None
-    # The environments of one name are one group over all projects; two projects or servers of one name are two.
-    return (place["name"] if kind == "environment" else place["uuid"]), place["name"]
+    # The environments of one name, however it is written, are one group over all projects; two projects or servers of
+    # one name are two.
+    alike = group_name(place["name"]) if kind == "environment" else _UNNAMED
+    return (place["uuid"] if alike == _UNNAMED else alike), place["name"]
 
 
 def _told_apart(things: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -166,4 +184,4 @@ def _told_apart(things: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def group_name(text: str) -> str:
     """A text as part of a group's name."""
-    return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_").lower() or "unnamed"
+    return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_").lower() or _UNNAMED

@@ -73,7 +73,8 @@ def judge(
     if deployed.owner.kind == "service":
         return _record(deployed, clues[0], _SERVICE)
     chosen, reason = _choose(clues, env_keys)
-    return _record(deployed, chosen, reason or _missed(deployed, chosen, env_keys) or _unusable(deployed, chosen))
+    missed = _missed(deployed, chosen, shared, env_keys)
+    return _record(deployed, chosen, reason or missed or _unusable(deployed, chosen))
 
 
 def _clues(deployed: Deployed, shared: Mapping[str, str], hosts: NeonHosts, env_keys: Sequence[str]) -> list[Clue]:
@@ -101,13 +102,16 @@ def _unknown(deployed: Deployed, shared: Mapping[str, str], env_keys: Sequence[s
     if hidden:
         locked = all(row.locked for row in rows if not row.readable)
         return _hidden_reason(hidden, locked)
-    broken = sorted({row.key for row in rows if _unresolved(row, shared)})
-    if broken:
-        return (
-            f"{_and(broken)} is taken from a shared variable that cannot be read. Write the connection string into "
-            "the application's own variable."
-        )
-    return ""
+    return _broken_reason(sorted({row.key for row in rows if _unresolved(row, shared)}))
+
+
+def _broken_reason(keys: Sequence[str]) -> str:
+    if not keys:
+        return ""
+    return (
+        f"{_and(keys)} is taken from a shared variable that cannot be read. Write the connection string into the "
+        "application's own variable."
+    )
 
 
 def _hidden_reason(keys: Sequence[str], locked: bool) -> str:
@@ -135,13 +139,14 @@ def _choose(clues: Sequence[Clue], env_keys: Sequence[str]) -> tuple[Clue, str]:
     return chosen, f"{keys} lead to different branches of Neon. Name the one that counts in the option env_keys."
 
 
-def _missed(deployed: Deployed, chosen: Clue, env_keys: Sequence[str]) -> str:
+def _missed(deployed: Deployed, chosen: Clue, shared: Mapping[str, str], env_keys: Sequence[str]) -> str:
     """A usual variable that comes before the chosen one and whose value nobody sees."""
     before = env_keys[: env_keys.index(chosen.key)] if chosen.key in env_keys else env_keys
-    hidden = [row for row in production_rows(deployed) if row.key in before and not row.readable]
-    if not hidden:
-        return ""
-    return _hidden_reason(sorted({row.key for row in hidden}), all(row.locked for row in hidden))
+    usual = [row for row in production_rows(deployed) if row.key in before]
+    hidden = [row for row in usual if not row.readable]
+    if hidden:
+        return _hidden_reason(sorted({row.key for row in hidden}), all(row.locked for row in hidden))
+    return _broken_reason(sorted({row.key for row in usual if _unresolved(row, shared)}))
 
 
 def _unusable(deployed: Deployed, clue: Clue) -> str:
@@ -192,6 +197,7 @@ def _record(deployed: Deployed, clue: Clue | None, reason: str) -> Json:
         "health": health_of(deployed.body),
         "supported": not reason,
         "reason": reason or None,
+        "unsure": deployed.unsure,
         "env_key": clue.key if clue else None,
         "neon": _neon(clue) if clue else None,
     }

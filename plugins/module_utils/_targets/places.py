@@ -41,6 +41,8 @@ class Deployed:
     rows: tuple[Row, ...]
     # Why no row at all could be listed; empty where they could.
     failure: str = ""
+    # Whether that may be otherwise the next time.
+    unsure: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +66,12 @@ def read_coolify(client: CoolifyClient, task: Task) -> tuple[list[Deployed], Sha
 
     :raises RewindError: when not even the applications can be listed.
     """
-    found = survey(client, task.progress)
+    # Without its project a host would have another name, and its journals would belong to nobody.
+    found = survey(client, task.progress, needs_lists=True)
     if not client.version.lists_shared:
         _list_places(client, found)
     where = _Places(client, found)
-    for line in _unlisted(found):
+    for line in (*_unlisted(found), *_missed(found)):
         task.warn(line)
     deployed = [
         Deployed(
@@ -77,6 +80,7 @@ def read_coolify(client: CoolifyClient, task: Task) -> tuple[list[Deployed], Sha
             place=where.of(owner, body),
             rows=tuple(row for other, row in found.rows if other == owner),
             failure=_failure(found, owner),
+            unsure=(owner.kind, owner.uuid) in found.passing,
         )
         for owner, body in found.bodies
         if owner.kind in ("application", "service")
@@ -105,6 +109,16 @@ def _unlisted(found: Survey) -> Iterator[str]:
     for item in found.unreadable:
         if not item["uuid"] and not item["env_keys"] and item["kind"] != "team":
             yield f"Coolify: {item['name']} could not be read, so what belongs there is missing. {item['reason']}"
+
+
+def _missed(found: Survey) -> Iterator[str]:
+    """A target that is missing for once must not pass for one that is not there."""
+    for owner, _body in found.bodies:
+        if owner.kind in ("application", "service") and (owner.kind, owner.uuid) in found.passing:
+            yield (
+                f"Coolify: the variables of the {owner.kind} {owner.name} could not be read this time, so it is no "
+                f"target: {_failure(found, owner)}. Try again."
+            )
 
 
 def _shared(found: Survey) -> Shared:
