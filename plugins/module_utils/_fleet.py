@@ -34,9 +34,12 @@ def held_by_others(locks: Iterable[Mapping[str, Any]], names: Iterable[str], bre
         if lock["name"] not in wanted or lock["state"] not in _AT_WORK or lock["run"] == (break_lock or None):
             continue
         owner = lock["owner"]
+        held = f"Run {lock['run']} holds {lock['name']} (process {owner['pid']} on {owner['host']}, since "
+        if lock["state"] == "held":
+            return f"{held}{lock['taken_at']}), so this target was left alone."
         return (
-            f"Run {lock['run']} holds {lock['name']} (process {owner['pid']} on {owner['host']}, since "
-            f"{lock['taken_at']}), so this target was left alone."
+            f"{held}{lock['taken_at']}), so this target was left alone. Whether that run still lives cannot be seen "
+            f"from this host: where it surely does not, say -e break_lock={lock['run']}."
         )
     return ""
 

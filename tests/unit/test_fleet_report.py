@@ -149,7 +149,9 @@ def test_a_target_is_left_alone_only_while_somebody_works_on_it() -> None:
     """Given locks, then one that is held counts; a stale, a stuck run's, another project's and a broken one do not."""
     said = _fleet.held_by_others([lock()], ["neon:p"])
     assert said.startswith(f"Run {OTHER} holds neon:p (process 7 on db1, since 2025-01-13T14:25:00Z)")
-    assert _fleet.held_by_others([lock(state="other_host")], ["neon:p"])
+    elsewhere = _fleet.held_by_others([lock(state="other_host")], ["neon:p"])
+    assert "cannot be seen from this host" in elsewhere and f"-e break_lock={OTHER}" in elsewhere
+    assert "break_lock" not in said
     for other in (lock(state="stale"), lock(state="kept"), lock(name="neon:q")):
         assert _fleet.held_by_others([other], ["neon:p"]) == ""
     assert _fleet.held_by_others([lock()], ["neon:p"], break_lock=OTHER) == ""

@@ -146,3 +146,19 @@ def test_what_a_key_only_includes_is_no_part_of_it(cluster: Cluster, tmp_path: P
         "inserted": 2, "changed": 2, "deleted": 0, "conflicts": 1, "already_there": 0,
     }  # fmt: skip
     assert new == ["(1,11)", "(2,5)", "(3,30)", "(4,41)"]
+
+
+def test_a_sequence_that_was_set_to_what_it_gives_next_comes_over(cluster: Cluster, tmp_path: Path) -> None:
+    """Given rows loaded with their ids and a sequence set behind them, then the new side goes on there; one that was
+    never used stays as it is."""
+    base, old, new = three(
+        cluster,
+        "CREATE TABLE t (id serial PRIMARY KEY, v int); CREATE SEQUENCE unused; INSERT INTO t (v) VALUES (1)",
+        "INSERT INTO t VALUES (51, 2), (52, 3); SELECT setval('t_id_seq', 53, false)",
+    )
+    found = run(cluster, tmp_path / "x.sql", base, old, new)
+    apply(cluster, new, tmp_path / "x.sql")
+    assert list(found["sequences"]) == ["public.t_id_seq"] and found["skipped"] == {}
+    assert ask(cluster, new, "SELECT nextval('t_id_seq')") == [53] and ask(
+        cluster, new, "SELECT nextval('unused')"
+    ) == [1]

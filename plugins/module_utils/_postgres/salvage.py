@@ -40,6 +40,12 @@ _SETTINGS = {
     "cursor_tuple_fraction": "1",
     "idle_in_transaction_session_timeout": str(24 * 3600 * 1000),
 }
+_MAY_READ_SEQUENCE = """
+SELECT pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+       AND pg_catalog.has_sequence_privilege(c.oid, 'SELECT') AS may
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'S' AND pg_catalog.format('%%I.%%I', n.nspname, c.relname) = %s
+"""
 _LARGE_OBJECTS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata) AS there"
 _BOTH, _NEITHER = Verdict(""), Verdict()
 _EXCHANGED = "it exchanges a unique value with other rows, and each must have it first"
@@ -291,9 +297,13 @@ class _Salvage:
         there = {row["name"]: row for row in rows}
         before = self.at_point["sequences"]
         for name, sequence in self.on_old["sequences"].items():
-            value, increment = sequence["last_value"], sequence["increment"]
-            was = (before.get(name) or {}).get("last_value")
-            if value is None or (was is not None and (value - was) * increment <= 0):
+            increment = sequence["increment"]
+            value = _stands_at(self.opened.old, name, sequence)
+            if value is None:
+                self.found.skipped[name] = "sequence: this role may not read it"
+                continue
+            was = _stands_at(self.opened.base, name, before[name]) if name in before else None
+            if was is not None and (value - was) * increment <= 0:
                 continue
             if name not in there:
                 self.found.skipped[name] = "sequence: it does not exist on the new side"
@@ -305,6 +315,19 @@ class _Salvage:
         sides = (self.opened.base, self.opened.old)
         if any(session.one(_LARGE_OBJECTS)["there"] for session in sides):
             self.found.skipped["large objects"] = "they are in no table, and were not compared"
+
+
+def _stands_at(session: Session, name: str, sequence: Mapping[str, Any]) -> int | None:
+    """The value after which a sequence goes on; None where the role may not read it.
+
+    The catalogue has none for one that was set to what it gives next (``setval(..., false)``, ``RESTART``).
+    """
+    if sequence["last_value"] is not None:
+        return int(sequence["last_value"])
+    if not session.one(_MAY_READ_SEQUENCE, [name])["may"]:
+        return None
+    own = session.one(f"SELECT last_value, is_called FROM {name}")
+    return int(own["last_value"] if own["is_called"] else own["last_value"] - sequence["increment"])
 
 
 def _nullable(table: Table, unique: Unique) -> str | None:
