@@ -399,3 +399,46 @@ def test_many_conflicts_are_judged_alike(cluster: Cluster, tmp_path: Path, monke
     )  # fmt: skip
     assert found["total"]["conflicts"] == 2 * 98 and rows(cluster, new, "teams") == ["(1,first,1)"]
     assert list(tmp_path.iterdir()) == [tmp_path / "x.sql"]
+
+
+READ_NO_MORE = "REVOKE SELECT ON parent, kept FROM CURRENT_USER"
+
+
+def test_a_table_that_may_not_be_read_costs_only_what_depends_on_it(cluster: Cluster, tmp_path: Path) -> None:
+    """Given a parent and a child that the role may write and not read, then a row that refers to the one, and the
+    deletion of one that the other may refer to, are held back with the reason, and the rest comes over."""
+    base, old, new = three(
+        cluster,
+        """CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1), (2);
+        CREATE TABLE t (id int PRIMARY KEY, code text UNIQUE, parent int REFERENCES parent (id));
+        CREATE TABLE kept (id int PRIMARY KEY, t int REFERENCES t (id));
+        INSERT INTO t VALUES (1, 'a', 1), (2, 'b', NULL), (3, 'c', NULL)""",
+        f"""INSERT INTO parent VALUES (3); INSERT INTO t VALUES (4, 'd', 3), (5, 'e', NULL); DELETE FROM t WHERE id = 3;
+        UPDATE t SET code = 'c' WHERE id = 2; UPDATE t SET code = 'A' WHERE id = 1; {READ_NO_MORE}""",
+    )
+    with cluster.connect(base) as connection:
+        connection.execute(READ_NO_MORE.encode())
+    found = run(cluster, tmp_path / "x.sql", base, old, new)
+    apply(cluster, new, tmp_path / "x.sql")
+    assert found["skipped"] == dict.fromkeys(("public.kept", "public.parent"), "no privilege to read it")
+    assert ask(cluster, new, "SELECT t::text FROM t ORDER BY id") == [
+        "(1,A,1)", "(2,b,)", "(3,c,)", "(5,e,)",
+    ]  # fmt: skip
+    text = (tmp_path / "x.sql").read_text(encoding="utf-8")
+    assert "it refers to a row of public.parent, which could not be compared" in text
+    assert "a row of public.kept, which cannot be read, may refer to it" in text
+
+
+def test_what_refers_to_a_generated_column_is_held_back(cluster: Cluster, tmp_path: Path) -> None:
+    """Given a foreign key to a column that is computed, and new rows on both sides of it, then those that refer to one
+    are marked, and the others come over."""
+    base, old, new = three(
+        cluster,
+        """CREATE TABLE t (id int PRIMARY KEY, name text, code text GENERATED ALWAYS AS (upper(name)) STORED UNIQUE);
+        CREATE TABLE child (id int PRIMARY KEY, code text REFERENCES t (code)); INSERT INTO t VALUES (1, 'a')""",
+        "INSERT INTO t VALUES (2, 'b'); INSERT INTO child VALUES (1, 'B'), (2, NULL)",
+    )
+    found = run(cluster, tmp_path / "x.sql", base, old, new)
+    apply(cluster, new, tmp_path / "x.sql")
+    assert ask(cluster, new, "SELECT t::text FROM t ORDER BY id") == ["(1,a,A)", "(2,b,B)"]
+    assert ask(cluster, new, "SELECT c::text FROM child c") == ["(2,)"] and found["total"]["conflicts"] == 1

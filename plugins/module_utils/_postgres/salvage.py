@@ -160,10 +160,16 @@ class _Salvage:
         self.migrations = {name for part in (self.base, self.old, self.new) for name in part.migrations}
         asked = Sessions(opened.ask_base, opened.old, opened.ask_new)
         compared = dict(self._comparable())
+        self.unread = {
+            name
+            for state in (at_point, on_old)
+            for name, reason in state["skipped"].items()
+            if reason not in manifest.NOT_RESTORED
+        }
         self.tables, lines = understood({name: item.table for name, item in compared.items()}, self.old, asked)
         self.found.by_hand += lines
         self.order: Order = order(self.new, self.tables)
-        self.marks = Marks(self.base, self.old, self.new, self.order, self.tables, asked, compared, spill)
+        self.marks = Marks(self.base, self.old, self.new, self.order, self.tables, asked, compared, spill, self.unread)
         self.written: dict[str, set[str]] = {}
         """The tables that the file writes, and the columns that it changes there."""
 
@@ -252,7 +258,7 @@ class _Salvage:
         holders = {holder for _change, verdict in writer.takes.values() for _unique, holder in verdict.takes}
         if not holders or not writer.referring:
             return
-        late = waiting(self.new, table, holders, self.opened.ask_new, self.opened.old, self.old)
+        late = waiting(self.new, table, holders, self.opened.ask_new, self.opened.old, self.old, self.unread)
         for change, verdict in writer.takes.values():
             for unique, holder in verdict.takes:
                 if holder not in late or self.marks.freed[table.full_name].get(holder) in unique.columns:

@@ -81,12 +81,19 @@ def try_ask(session: Session, query: str, asked: Asked) -> tuple[list[dict[str, 
 
 
 def waiting(
-    structure: Structure, table: Table, keys: Collection[Values], new: Session, old: Session, was: Structure
+    structure: Structure,
+    table: Table,
+    keys: Collection[Values],
+    new: Session,
+    old: Session,
+    was: Structure,
+    unread: Collection[str] = (),
 ) -> set[Values]:
     """Those of the rows, which the old side has deleted, that go only at the end: others turn away from them before.
 
     :param keys: of rows on the new side; those that the old side still has are none of these.
     :param was: the old side's structure.
+    :param unread: the tables of which nothing can be asked; a row that they may refer to does not go.
     """
     parents: dict[Place, set[Place]] = defaultdict(set)
     blocked: list[Place] = []
@@ -98,6 +105,8 @@ def waiting(
         for name in {name for name, _key in edge}:
             some = [key for other, key in edge if other == name]
             for key in structure.referring_to(name):
+                if key.child in unread:
+                    continue
                 child = structure.tables[key.child]
                 pairs = _referring(new, structure.tables[name], child, key, some)
                 # Of a table that the old side does not have so, nothing goes.

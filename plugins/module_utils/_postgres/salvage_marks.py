@@ -13,7 +13,7 @@ remembered goes to the disk where it is much.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .salvage_ask import Asked, ask, equal
 from .salvage_catalog import ForeignKey, Structure, Table
@@ -27,6 +27,7 @@ from .session import Session
 from .tables import identifier
 
 _REFERS = "it refers to a row of {key.parent} that is in conflict ({key.name})"
+_NOT_COMPARED = "it refers to a row of {key.parent}, which could not be compared ({key.name})"
 _REFERRED = "a row of {key.child} that is in conflict refers to it ({key.name})"
 
 
@@ -35,6 +36,7 @@ class Marks:
 
     :param before: the structure at the restore point; `old` that of the old, `structure` that of the new side.
     :param salvaged: the tables whose rows are compared; what is new in another one does not come with the salvage.
+    :param unread: the tables that this role may not read: nothing can be asked of them.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Marks:
         sessions: Sessions,
         compared: Mapping[str, Common],
         spill: Spill,
+        unread: Collection[str] = (),
     ) -> None:
         self._before = before
         self._structure = structure
@@ -54,6 +57,7 @@ class Marks:
         self._salvaged = salvaged
         self._sessions = sessions
         self._compared = compared
+        self._unread = unread
         self._foreign_keys = {_said(key) for key in before.foreign_keys}
         self._held: dict[tuple[str, tuple[str, ...]], Known] = defaultdict(spill.known)
         self._uniques = Uniques(old, order, sessions, spill)
@@ -168,6 +172,11 @@ class Marks:
         self, table: Table, key: ForeignKey, changes: Sequence[Change], verdicts: Sequence[Verdict]
     ) -> None:
         wanted = list(written(table, key.columns, changes, verdicts))
+        # Nor of columns that are generated, which the file does not write and nothing here compares.
+        if key.parent in self._unread or not set(key.referenced) <= self._structure.tables[key.parent].places.keys():
+            for place, _values in wanted:
+                verdicts[place].reason = verdicts[place].reason or _NOT_COMPARED.format(key=key)
+            return
         held = self._held[key.parent, key.referenced]
         for place, values in wanted:
             if held and table.plain(key.columns, values) in held:
@@ -188,7 +197,7 @@ class Marks:
             if values in gone_since:
                 verdict.reason = f"it refers to a row of {key.parent} that the new side does not have ({key.name})"
             elif values in unknown:
-                verdict.reason = f"it refers to a row of {key.parent}, which could not be compared ({key.name})"
+                verdict.reason = _NOT_COMPARED.format(key=key)
             elif values in coming and key in self._order.late.get(table.full_name, ()):
                 self._comes_later(table, key, changes[place], verdict)
 
@@ -238,6 +247,10 @@ class Marks:
                 verdicts[place].reason = _REFERRED.format(key=key)
         left = [(place, values) for place, values in left if verdicts[place].reason is None]
         if not left:
+            return
+        if key.child in self._unread:
+            for place, _values in left:
+                verdicts[place].reason = f"a row of {key.child}, which cannot be read, may refer to it ({key.name})"
             return
         same = " AND ".join(
             equal(table.column(name), f"c.{identifier(column)}", number)
