@@ -241,6 +241,15 @@ def test_the_probe_of_a_killed_search_is_found_by_its_annotation_and_its_journal
     assert [item["branch_id"] for item in plan(world)["leftovers"]] == ["br-probe"]
 
 
+def test_the_slot_of_a_killed_searchs_probe_is_the_next_ones() -> None:
+    """Given a full project of which one branch is such a probe, then there is room; without it there is none."""
+    world = World().add(probe())
+    world.project["limits"]["branches"] = 2
+    assert "no_slot" in codes(plan(world))
+    world.unfinished.append({"id": "one", "verb": "find_restore_point"})
+    assert plan(world)["problems"] == []
+
+
 @pytest.mark.parametrize("why", ["default", "protected", "used", "parent", "foreign"])
 def test_what_must_not_be_deleted_is_no_leftover(why: str) -> None:
     """Given a probe branch that somebody has taken for something else, it stays."""

@@ -61,7 +61,8 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
         _report_nothing(segments, left_out, limits, findings)
         _check_hints(wanted, limits, findings)
     counted = slots(facts, {"branches": 1, "roots": 0})
-    _check_room(counted, facts, findings)
+    leftovers = _leftovers(params, facts)
+    _check_room(counted, len(leftovers), facts, findings)
     plan = {
         "target": request.target,
         "environment": request.environment,
@@ -80,7 +81,7 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
         "left_out": left_out,
         "probes": most_probes(segments, wanted),
         "primary": primary_part(facts, primary) if primary else None,
-        "leftovers": _leftovers(params, facts),
+        "leftovers": leftovers,
         "slots": counted,
         "problems": findings.problems,
         "warnings": findings.warnings,
@@ -293,9 +294,10 @@ def _report_nothing(
         )
 
 
-def _check_room(counted: Mapping[str, Any], facts: Facts, findings: Findings) -> None:
+def _check_room(counted: Mapping[str, Any], leftovers: int, facts: Facts, findings: Findings) -> None:
     branches = counted["branches"]
-    if branches["limit"] is not None and branches["free"] < 1:
+    # What a killed search has left is deleted before the first probe.
+    if branches["limit"] is not None and branches["free"] + leftovers < 1:
         findings.problem(
             "no_slot",
             f"The project has {branches['used']} of {branches['limit']} branches, and a probe needs one.",
