@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import psycopg
+import pytest
 from ansible_collections.rewind.database.tests.unit.postgres_cluster import Cluster
 from ansible_collections.rewind.database.tests.unit.salvage_runs import Json, apply, ask, run, three
 
@@ -162,3 +165,24 @@ def test_a_sequence_that_was_set_to_what_it_gives_next_comes_over(cluster: Clust
     assert ask(cluster, new, "SELECT nextval('t_id_seq')") == [53] and ask(
         cluster, new, "SELECT nextval('unused')"
     ) == [1]
+
+
+def test_of_wide_rows_fewer_are_held_at_once(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given rows of 300,000 characters, then some dozen of them are fetched at a time, and every change is found."""
+    base, old, new = three(
+        cluster,
+        "CREATE TABLE t (id int PRIMARY KEY, v text);"
+        "INSERT INTO t SELECT n, repeat('x', 300000) FROM generate_series(1, 200) n",
+        "UPDATE t SET v = v || 'y' WHERE id IN (1, 120, 200)",
+    )
+    sizes: list[int] = []
+    fetch = psycopg.ServerCursor.fetchmany
+
+    def counted(cursor: psycopg.ServerCursor[Any], size: int = 0) -> list[Any]:
+        sizes.append(size)
+        return fetch(cursor, size)
+
+    monkeypatch.setattr(psycopg.ServerCursor, "fetchmany", counted)
+    found = run(cluster, tmp_path / "x.sql", base, old, new)
+    assert found["total"]["changed"] == 3
+    assert max(sizes) == sizes[0] == 50 and sorted(set(sizes)) == [27, 50]

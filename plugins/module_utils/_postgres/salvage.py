@@ -23,7 +23,7 @@ from .salvage_catalog import Structure, Table, Unique
 from .salvage_file import Sections
 from .salvage_known import Spill
 from .salvage_marks import Marks
-from .salvage_merge import Change, merge, stream
+from .salvage_merge import AT_ONCE, Change, merge, stream, width
 from .salvage_order import Order, order
 from .salvage_shape import AT_POINT, ON_NEW, ON_OLD, Common, common
 from .salvage_unique import understood, unseen
@@ -32,7 +32,7 @@ from .salvage_writer import Writer
 from .session import Address, Limits, Session, connect
 from .tables import identifier
 
-# As many rows are judged in one round trip.
+# As many rows are judged in one round trip, or fewer wide ones.
 BATCH = 2000
 # A session waits while another one streams, and while the file is written; a table may take as long as it may.
 _SETTINGS = {
@@ -160,7 +160,9 @@ class _Salvage:
         self.migrations = {name for part in (self.base, self.old, self.new) for name in part.migrations}
         asked = Sessions(opened.ask_base, opened.old, opened.ask_new)
         compared = dict(self._comparable())
-        self.unread = {
+        self.unread = {name for part in (self.base, self.old, self.new) for name in part.unread}
+        # What has failed once while it was hashed would fail again.
+        self.unread |= {
             name
             for state in (at_point, on_old)
             for name, reason in state["skipped"].items()
@@ -214,7 +216,8 @@ class _Salvage:
                 continue
             tables = {side: structure.tables.get(name) for side, (structure, _read) in states.items()}
             tools = "a migration tool's own table" if name in self.migrations else None
-            compared = unread or tools or common({**tables, ON_NEW: self.new.tables.get(name)})
+            closed = "this role may not read all of it on the new side" if name in self.new.unread else None
+            compared = unread or tools or closed or common({**tables, ON_NEW: self.new.tables.get(name)})
             if isinstance(compared, str):
                 self.found.skipped[name] = f"{compared}{_rows(before, after)}"
                 continue
@@ -275,15 +278,17 @@ class _Salvage:
         """Every change, and what becomes of it."""
         sessions = (self.opened.base, self.opened.old, self.opened.new)
         waiting: list[Change] = []
+        size = 0
         with contextlib.ExitStack() as stack:
             # All three name the columns in the order of the new side.
             streams = [stream(session, table, table.unknown if session is sessions[0] else ()) for session in sessions]
             rows = [stack.enter_context(contextlib.closing(some)) for some in streams]
             for change in merge(table, *rows):
                 waiting.append(change)
-                if len(waiting) >= BATCH:
+                size += width(change.base) + width(change.old) + width(change.new)
+                if len(waiting) >= BATCH or size >= AT_ONCE:
                     yield from self._verdicts(table, waiting)
-                    waiting = []
+                    waiting, size = [], 0
         yield from self._verdicts(table, waiting)
 
     def _verdicts(self, table: Table, changes: Sequence[Change]) -> Iterator[tuple[Change, Verdict]]:

@@ -14,13 +14,20 @@ from typing import Any, NamedTuple
 from . import catalog, migrations
 from .salvage_queries import COLUMNS, FOREIGN_KEYS, TRIGGERS, UNIQUE
 from .salvage_values import FORMS, RANKS
-from .session import Row, Session
+from .session import Row, Session, Statement
 from .tables import identifier
+
+# A privilege to read a table is none to name it.
+_CLOSED_SCHEMAS: Statement = (
+    """SELECT n.nspname AS name FROM pg_catalog.pg_namespace n
+    WHERE NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE')""",
+    None,
+)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column that is written: not one that is generated.
+    """A column that is read, and written unless it is generated.
 
     :param comparable: whether its type has an equality that needs no search path; json, for one, has none.
     :param given: whether only PostgreSQL gives it its value (GENERATED ALWAYS AS IDENTITY): an update cannot.
@@ -28,6 +35,7 @@ class Column:
     :param checked: whether a check may mind that it is null.
     :param equality: the operator for that where the type is not `comparable` and has one all the same.
     :param labels: of an enum, or of an array of one.
+    :param computed: the expression of one that is generated, which PostgreSQL computes and nothing writes.
     """
 
     name: str
@@ -41,6 +49,7 @@ class Column:
     equality: str | None = None
     has_default: bool = False
     labels: frozenset[str] = frozenset()
+    computed: str | None = None
 
     @cached_property
     def sql(self) -> str:
@@ -139,6 +148,7 @@ class Table:
 
     :param full_name: schema and name, quoted where SQL needs it: the key everywhere.
     :param kind: ``p`` for a partitioned table, else ``r``.
+    :param columns: of the generated ones only those that the primary key or a foreign key needs.
     :param unknown: columns that both sides have, and that were not there, or otherwise, at the restore point.
     """
 
@@ -188,12 +198,14 @@ class Structure:
 
     :param triggers: those that are not disabled.
     :param migrations: tables in which a migration tool keeps its books.
+    :param unread: tables of which this role may not read all rows.
     """
 
     tables: Mapping[str, Table]
     foreign_keys: tuple[ForeignKey, ...]
     triggers: tuple[Trigger, ...]
     migrations: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
 
     def referring_to(self, table: str) -> list[ForeignKey]:
         return [item for item in self.foreign_keys if item.parent == table]
@@ -204,8 +216,10 @@ class Structure:
 
 def read(session: Session) -> Structure:
     """Read the structure of a database. To be called inside a snapshot with an empty search path."""
-    tables, columns, keys, unique, triggers = session.run(catalog.TABLES, COLUMNS, FOREIGN_KEYS, UNIQUE, TRIGGERS)
-    found = {row["full_name"]: _table(row, columns, unique) for row in tables if row["kind"] in ("r", "p")}
+    tables, columns, keys, unique, triggers, closed = session.run(
+        catalog.TABLES, COLUMNS, FOREIGN_KEYS, UNIQUE, TRIGGERS, _CLOSED_SCHEMAS
+    )
+    found = {row["full_name"]: _table(row, columns, unique, keys) for row in tables if row["kind"] in ("r", "p")}
     foreign = tuple(
         ForeignKey(
             row["name"],
@@ -220,17 +234,26 @@ def read(session: Session) -> Structure:
         if row["child"] in found and row["parent"] in found
     )
     tools = frozenset(item.full_name for item in migrations.find(tables))
-    return Structure(found, foreign, tuple(_trigger(row) for row in triggers), tools)
+    schemas = {row["name"] for row in closed}
+    unread = frozenset(
+        row["full_name"] for row in tables if not row["readable"] or row["filtered"] or row["schema"] in schemas
+    )
+    return Structure(found, foreign, tuple(_trigger(row) for row in triggers), tools, unread)
 
 
 def _trigger(row: Row) -> Trigger:
     return Trigger(row["full_name"], row["place"], row["kind"], row["name"], row["fires"], row["owner"])
 
 
-def _table(row: Row, columns: list[Row], unique: list[Row]) -> Table:
+def _table(row: Row, columns: list[Row], unique: list[Row], keys: list[Row]) -> Table:
     name = row["full_name"]
     own = [item for item in columns if item["full_name"] == name]
-    written = tuple(
+    needed = {
+        *row["primary_key"],
+        *(column for key in keys if key["child"] == name for column in key["columns"]),
+        *(column for key in keys if key["parent"] == name for column in key["referenced"]),
+    }
+    read = tuple(
         Column(
             item["name"],
             item["type"],
@@ -243,9 +266,10 @@ def _table(row: Row, columns: list[Row], unique: list[Row]) -> Table:
             item["equality"],
             item["has_default"],
             frozenset(item["labels"]),
+            item["computed"],
         )
         for item in own
-        if not item["generated"]
+        if not item["generated"] or item["name"] in needed
     )
     generated = {item["name"]: item["computed"] for item in own if item["generated"]}
     mine = [item for item in unique if item["full_name"] == name and not item["is_key"]]
@@ -253,10 +277,10 @@ def _table(row: Row, columns: list[Row], unique: list[Row]) -> Table:
         name,
         row["name"],
         row["kind"],
-        written,
+        read,
         tuple(row["primary_key"]),
-        tuple(_unique(item, [column.name for column in written], generated) for item in mine),
-        {column.name: place for place, column in enumerate(written)},
+        tuple(_unique(item, [column.name for column in read if column.computed is None], generated) for item in mine),
+        {column.name: place for place, column in enumerate(read)},
     )
 
 

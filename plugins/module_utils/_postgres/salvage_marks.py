@@ -28,6 +28,7 @@ from .tables import identifier
 
 _REFERS = "it refers to a row of {key.parent} that is in conflict ({key.name})"
 _NOT_COMPARED = "it refers to a row of {key.parent}, which could not be compared ({key.name})"
+_MAY_BE_REFERRED = "a row of {key.child} may refer to it by what is computed otherwise elsewhere ({key.name})"
 _REFERRED = "a row of {key.child} that is in conflict refers to it ({key.name})"
 
 
@@ -121,15 +122,31 @@ class Marks:
         for key in self._structure.of(table.full_name):
             if set(key.columns) <= table.places.keys():
                 self._references(table, key, changes, verdicts)
+            elif self._is_computed(table, key.columns):
+                self._unknown(_NOT_COMPARED.format(key=key), [item.old for item in changes], verdicts)
         for unique in table.unique:
             self._uniques.judge(table, unique, changes, verdicts)
         for key in self._structure.referring_to(table.full_name):
             if set(key.referenced) <= table.places.keys():
                 self._referred(table, key, changes, verdicts)
+            elif self._is_computed(table, key.referenced):
+                self._unknown(_MAY_BE_REFERRED.format(key=key), [item.base for item in changes], verdicts)
         for key in self._structure.of(table.full_name):
             if key.parent == table.full_name and {*key.columns, *key.referenced} <= table.places.keys():
                 self._spread(table, key, changes, verdicts)
         return verdicts
+
+    def _is_computed(self, table: Table, names: Iterable[str]) -> bool:
+        """Whether one of these is generated, and otherwise so in another state: nobody knows what it would be here."""
+        there = self._structure.tables[table.full_name]
+        missing = [name for name in names if name not in table.places]
+        return any(there.column(name).computed is not None for name in missing)
+
+    @staticmethod
+    def _unknown(reason: str, rows: Sequence[Values | None], verdicts: Sequence[Verdict]) -> None:
+        for row, verdict in zip(rows, verdicts, strict=True):
+            if row is not None and verdict.reason is None:
+                verdict.reason = reason
 
     @staticmethod
     def _spread(table: Table, key: ForeignKey, changes: Sequence[Change], verdicts: Sequence[Verdict]) -> None:
@@ -172,10 +189,11 @@ class Marks:
         self, table: Table, key: ForeignKey, changes: Sequence[Change], verdicts: Sequence[Verdict]
     ) -> None:
         wanted = list(written(table, key.columns, changes, verdicts))
-        # Nor of columns that are generated, which the file does not write and nothing here compares.
-        if key.parent in self._unread or not set(key.referenced) <= self._structure.tables[key.parent].places.keys():
+        parent = self._salvaged.get(key.parent)
+        # Which of the parent's rows are held back cannot be said by columns that are not compared.
+        if key.parent in self._unread or (parent is not None and self._is_computed(parent, key.referenced)):
             for place, _values in wanted:
-                verdicts[place].reason = verdicts[place].reason or _NOT_COMPARED.format(key=key)
+                verdicts[place].reason = _NOT_COMPARED.format(key=key)
             return
         held = self._held[key.parent, key.referenced]
         for place, values in wanted:
@@ -203,11 +221,12 @@ class Marks:
 
     def _comes_later(self, table: Table, key: ForeignKey, change: Change, verdict: Verdict) -> None:
         """The row that is meant is in the file too, and may come after this one."""
-        if change.base is not None:
+        fixed = any(table.column(name).computed is not None for name in key.columns)
+        if change.base is not None and not fixed:
             verdict.late += key.columns
-        elif key.parent != table.full_name:
+        elif change.base is not None or key.parent != table.full_name:
             # New rows of one table come in one statement, which may refer to each other.
-            empty = tuple(name for name in key.columns if not table.column(name).required)
+            empty = () if fixed else tuple(name for name in key.columns if not table.column(name).required)
             if any(unique.may_hold_nulls(empty) for unique in table.unique):
                 empty = ()
             verdict.late += empty

@@ -21,6 +21,10 @@ with contextlib.suppress(ImportError):
 
 # A message for each row, as COPY sends them, would cost ten times what the row does.
 FETCHED = 5000
+# How wide a table's rows are only they tell, and so the first ones are few.
+_FIRST_FETCHED = 50
+# Characters; three sides are read at once, and a change holds two or three rows.
+AT_ONCE = 8 * 2**20
 Values: TypeAlias = "tuple[str | None, ...]"
 
 
@@ -62,14 +66,21 @@ class Change:
 
 
 def stream(session: Session, table: Table, absent: Collection[str] = ()) -> Generator[Values, None, None]:
-    """The rows of a table in the order of their keys, as texts, fetched some thousand at a time.
+    """The rows of a table in the order of their keys, as texts, fetched some thousand at a time, or fewer wide ones.
 
     :param absent: columns that there are not.
     """
     with session.connection.cursor(name="rewind_salvage", row_factory=tuple_row) as cursor:
-        cursor.itersize = FETCHED
         cursor.execute(select(table, absent).encode())
-        yield from cursor
+        number = _FIRST_FETCHED
+        while rows := cursor.fetchmany(number):
+            yield from rows
+            number = max(1, min(FETCHED, AT_ONCE * len(rows) // max(1, sum(map(width, rows)))))
+
+
+def width(row: Values | None) -> int:
+    """The characters of a row."""
+    return sum(len(value) for value in row or () if value is not None)
 
 
 def _key_of(table: Table) -> Callable[[Values], Any]:

@@ -31,7 +31,8 @@ class Order:
 
 
 def _nullable(key: ForeignKey, table: Table) -> bool:
-    return any(not table.column(name).required for name in key.columns if name in table.places)
+    columns = [table.column(name) for name in key.columns if name in table.places]
+    return any(not column.required and column.computed is None for column in columns)
 
 
 def order(structure: Structure, wanted: Iterable[str]) -> Order:

@@ -83,7 +83,8 @@ def common(tables: Mapping[str, Table | None]) -> Common | str:
     missing = [side for side, table in tables.items() if table is None]
     if missing:
         return f"it does not exist {' and '.join(missing)}"
-    base, old, new = (table for side in (AT_POINT, ON_OLD, ON_NEW) if (table := tables[side]) is not None)
+    found = [table for side in (AT_POINT, ON_OLD, ON_NEW) if (table := tables[side]) is not None]
+    base, old, new = (_computed_alike(table, found) for table in found)
     if not (base.key and old.key and new.key):
         return "it has no primary key"
     if len({base.kind, old.kind, new.kind}) > 1:
@@ -97,12 +98,26 @@ def common(tables: Mapping[str, Table | None]) -> Common | str:
     left |= {column.name: _left_out(column, old) for column in new.columns if not _alike(column, old)}
     columns = tuple(column for column in new.columns if column.name not in left)
     unknown = frozenset(column.name for column in columns if not _alike(column, base))
-    if set(new.key) - {column.name for column in columns if column.name not in unknown}:
+    usable = {column.name for column in columns if column.name not in unknown and column.computed is None}
+    if set(new.key) - usable:
         return f"its primary key is not the same in the three states: {', '.join(new.key)}"
     loose = [f"{column.name} ({column.type})" for column in map(new.column, new.key) if not column.exact]
     if loose:
         return f"its primary key takes values for equal that are written differently: {', '.join(loose)}"
     return _reduced(old, new, left, columns, unknown)
+
+
+def _computed_alike(table: Table, states: Sequence[Table]) -> Table:
+    """Without the generated columns that are not computed in the same way in all three states."""
+    columns = tuple(
+        column
+        for column in table.columns
+        if column.computed is None
+        or all(
+            column.name in state.places and state.column(column.name).computed == column.computed for state in states
+        )
+    )
+    return replace(table, columns=columns, places={column.name: place for place, column in enumerate(columns)})
 
 
 def _reduced(

@@ -76,7 +76,8 @@ def key_text(table: Table, row: Values) -> str:
 
 
 def _names(table: Table) -> list[str]:
-    return [column.name for column in table.columns]
+    # What is generated follows from the others, also where one of them has been freed.
+    return [column.name for column in table.columns if column.computed is None]
 
 
 def others(table: Table) -> list[str]:
@@ -96,8 +97,9 @@ def insert(table: Table, row: Values, empty: Iterable[str] = ()) -> str:
     :param empty: columns that are null at first.
     """
     left = {table.places[name] for name in empty}
-    columns = ", ".join(column.sql for column in table.columns)
-    values = ", ".join(literal(None if place in left else value) for place, value in enumerate(row))
+    columns = ", ".join(map(identifier, _names(table)))
+    places = [table.places[name] for name in _names(table)]
+    values = ", ".join(literal(None if place in left else row[place]) for place in places)
     there = f"SELECT FROM {table.source} AS r WHERE {_all(table, row, [*table.key, *others(table)], 'r.')}"
     start = f"INSERT INTO {table.full_name} ({columns}) OVERRIDING SYSTEM VALUE"
     return f"{start} SELECT {values} WHERE NOT EXISTS ({there});\n"
@@ -119,9 +121,9 @@ def update(table: Table, before: Values, after: Values, names: Sequence[str] | N
 
 
 def changed(table: Table, before: Values, after: Values) -> list[str]:
-    """The names of the columns that differ."""
+    """The names of the columns that differ, of those that are written."""
     pairs = zip(table.columns, before, after, strict=True)
-    return [column.name for column, one, other in pairs if one != other]
+    return [column.name for column, one, other in pairs if one != other and column.computed is None]
 
 
 def delete(table: Table, row: Values, referring: Sequence[ForeignKey] = ()) -> str:

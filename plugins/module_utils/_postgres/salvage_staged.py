@@ -59,9 +59,10 @@ def insert(staged: Staged, late: Sequence[str]) -> str:
     :param late: columns that may be null at first.
     """
     table = staged.table
-    columns = ", ".join(column.sql for column in table.columns)
+    written = [(place, column) for place, column in enumerate(table.columns) if column.computed is None]
+    columns = ", ".join(column.sql for _place, column in written)
     values = []
-    for place, column in enumerate(table.columns):
+    for place, column in written:
         value = f"staged.{column.sql}::{column.type}"
         empty = f"CASE WHEN staged.{_EMPTY} LIKE '%,{place},%' THEN NULL ELSE {value} END"
         values.append(empty if column.name in late else value)
