@@ -196,7 +196,8 @@ def _parts(value: str) -> Iterator[str]:
     if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "'\"":
         bare = bare[1:-1]
     # Coolify escapes with a backslash what it writes into a file.
-    for text in {value, bare, bare.replace("\\\\", "\\").replace('\\"', '"').replace("\\'", "'")}:
+    plain = bare.replace("\\\\", "\\").replace('\\"', '"').replace("\\'", "'")
+    for text in dict.fromkeys((value, bare, plain)):
         yield text
         yield from (line.strip() for line in text.splitlines())
         yield from _secrets_in_uri(text)

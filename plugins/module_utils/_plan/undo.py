@@ -220,13 +220,12 @@ def _snapshot(way: Way, findings: Findings) -> End:
         what = f"a snapshot of {old.name} is made, and a root branch of it"
         _room(findings, what, no_room(tree, branches=1, roots=1, snapshots=int(shot is None)))
     grown = _unlimited(tree)
-    if made is None and shot is None:
-        shot = Snapshot(predicted("snapshot", name), name)
-        grown = with_snapshot(grown, old.id, shot)
-    if made is None and shot is not None:
+    if made is None:
+        if shot is None:
+            shot = Snapshot(predicted("snapshot", name), name)
+            grown = with_snapshot(grown, old.id, shot)
         made = Node(predicted("branch", name), name, created_at=way.now)
         grown = with_restored_snapshot(grown, shot.id, made, target_id=taken.id)
-    assert made is not None
     grown = grown.but(replace(grown.nodes[made.id], endpoints=(), default=bool(way.plan["primary"].get("default"))))
     grown = with_finalized_snapshot(grown, taken.id, made.id, replaced_name=way.named_like("undone"))
     return End(without_snapshot(grown, shot.id) if shot is not None else grown, taken.id, made.id)
