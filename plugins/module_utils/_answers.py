@@ -53,21 +53,32 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """
     text = headers.get("retry-after", "").strip()
     if not text:
-        return _window_begins(headers.get("x-sentry-rate-limit-reset", "").strip())
+        return _window_begins(headers)
     try:
         return max(0.0, float(text))
     except ValueError:
         pass
+    until = _http_date(text)
+    return None if until is None else max(0.0, until - _service_time(headers))
+
+
+def _window_begins(headers: Mapping[str, str]) -> float | None:
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError):
+        return max(0.0, float(headers.get("x-sentry-rate-limit-reset", "")) - _service_time(headers))
+    except ValueError:
         return None
 
 
-def _window_begins(text: str) -> float | None:
+def _service_time(headers: Mapping[str, str]) -> float:
+    """The seconds since 1970 by the clock of who answered: ours may be minutes off."""
+    said = _http_date(headers.get("date", ""))
+    return time.time() if said is None else said
+
+
+def _http_date(text: str) -> float | None:
     try:
-        return max(0.0, float(text) - time.time())
-    except ValueError:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError):
         return None
 
 

@@ -33,6 +33,7 @@ from ._pace import shared
 from ._predicted import predicted_in
 from ._service import SERVICES, Service, checked_proxy, checked_url, headers, verify
 from ._task import Task
+from ._turns import Turns
 from ._waiter import Deadline, backoff
 
 __all__ = ["Api", "Reply", "Service", "error_text", "open_transport", "require_httpx", "retry_after"]
@@ -53,10 +54,6 @@ LONGEST_RETRY_AFTER = 120.0
 LONGEST_CONNECT = 15.0
 # Coolify's longest answers, lists of deployments with their logs, have a few MiB.
 LARGEST_BODY = 64 * 1024 * 1024
-# A shorter wait for one's turn is not worth a line.
-QUIET_TURN = 3.0
-# A whole window of either API's limit, and some.
-LONGEST_TURN = 90.0
 
 
 def open_transport(**options: Any) -> httpx.BaseTransport:
@@ -95,7 +92,8 @@ class Api:
         # Every write that was sent, for tests and reports: (method, path).
         self.writes: list[tuple[str, str]] = []
         self._timeout = timeout
-        self._pace = shared(service, self.base_url, per_minute) if per_minute > 0 else None
+        pace = shared(service, self.base_url, per_minute) if per_minute > 0 else None
+        self._turns = Turns(self.service, pace, task)
         self._random = random.Random(f"{service} {base_url}")
         require_httpx()
         self._headers = headers(self.service, token, task)
@@ -194,7 +192,7 @@ class Api:
 
     def _seconds(self, method: str) -> float:
         """A read waits no longer than the deadline; giving up a write early would only leave its outcome unknown."""
-        return self._timeout if method != "GET" else min(self._timeout, max(self.deadline.left(), 1.0))
+        return self._timeout if method != "GET" else min(self._timeout, max(self.deadline.patience(), 1.0))
 
     def _guard(self, method: str, path: str, query: Mapping[str, str], json: Any, doing: str) -> None:
         found = predicted_in([path, query, json])
@@ -272,7 +270,8 @@ class Api:
             if reply.status == 503:
                 # It may have come after an effect, so whoever sent it reads back; but not before it was asked to.
                 asked = retry_after(reply.headers)
-                self.deadline.sleep(min(LONGEST_RETRY_AFTER, next(pauses) if asked is None else asked))
+                pause = min(LONGEST_RETRY_AFTER, next(pauses) if asked is None else asked)
+                _waiter.CLOCK.sleep(min(pause, self.deadline.patience()))
             if reply.status >= 500:
                 raise self._unknown(
                     doing,
@@ -282,52 +281,15 @@ class Api:
                 )
             raise failure
 
-    def _wait_for_turn(self, doing: str) -> None:
-        """Keep to the limit of the service, together with everybody here."""
-        if self._pace is None:
-            return
-        # The limit is a window: after a burst nobody is let through for a minute, which is no fault of a short step.
-        longest = max(self.deadline.left(), LONGEST_TURN)
-        try:
-            seconds = self._pace.reserve(longest)
-        except OSError as error:
-            self.task.warn(
-                f"The limit of {self.service.name} cannot be kept to together with other processes: {error}."
-            )
-            self._pace = None
-            return
-        if seconds > longest:
-            raise ApiError(
-                f"{doing}: other requests to {self.service.name} come first, and its limit lets this one through in "
-                f"{seconds:.0f} s, which is after the deadline",
-                code="rate_limited",
-                retryable=True,
-                hint="Run again with fewer forks, or later.",
-            )
-        if seconds > QUIET_TURN:
-            self.task.progress(f"{doing}: waiting {seconds:.0f} s, to stay within the limit of {self.service.name}")
-        if seconds > 0:
-            _waiter.CLOCK.sleep(seconds)
-
-    def _note_refusal(self, response: httpx.Response) -> None:
-        """Somebody else may have used up the limit: nobody here needs to ask before it is over."""
-        asked = retry_after(response.headers)
-        if self._pace is None or response.status_code != 429 or asked is None:
-            return
-        # Coolify's other 429, a full queue of deployments, concerns no other request.
-        if response.headers.get("x-ratelimit-remaining") == "0":
-            with contextlib.suppress(OSError):
-                self._pace.fill(asked)
-
     def _send(self, request: httpx.Request, doing: str) -> Reply:
-        self._wait_for_turn(doing)
+        self._turns.wait(self.deadline, doing)
         try:
             response = self._client.send(request, stream=True)
         except httpx.UnsupportedProtocol as error:
             raise InvalidInput(f"{doing}: {error}", hint=f"Check {self.service.url_option}.") from None
         request_id = response.headers.get("x-request-id")
         with contextlib.closing(response):
-            self._note_refusal(response)
+            self._turns.answered(response.status_code, response.headers)
             try:
                 content = self._content(response)
             except httpx.DecodingError:
@@ -368,10 +330,12 @@ class Api:
         pause = pause / 2 + self._random.uniform(0, pause / 2)
         if asked is not None:
             pause = max(pause, min(asked, LONGEST_RETRY_AFTER))
-        if self.deadline.left() <= 0 or (asked is not None and asked > self.deadline.left()):
+        patience = self.deadline.patience()
+        if patience <= 0 or (asked is not None and asked > patience):
             raise failure
+        pause = min(pause, patience)
         self.task.progress(f"{doing}: {failure.text.removeprefix(doing + ': ')}; waiting {pause:.0f} s")
-        self.deadline.sleep(pause)
+        _waiter.CLOCK.sleep(pause)
 
     def _failure(self, reply: Reply, doing: str) -> ApiError:
         """The typed error of an answer whose status is an error."""

@@ -31,6 +31,8 @@ class Deadline:
 
     def __init__(self, seconds: float | None) -> None:
         self.seconds = seconds
+        # How much of it was spent waiting for one's turn with a service whose limit others used up.
+        self.queued = 0.0
         self.started = CLOCK.monotonic()
 
     def elapsed(self) -> float:
@@ -42,6 +44,13 @@ class Deadline:
         if self.seconds is None:
             return float("inf")
         return max(0.0, self.seconds - self.elapsed())
+
+    def patience(self) -> float:
+        """Seconds left for a request and its repetitions, which have no less for having been let through late.
+
+        What is waited for as a whole, an operation or a deployment, goes on meanwhile: for it, `left` holds.
+        """
+        return float("inf") if self.seconds is None else max(0.0, self.seconds + self.queued - self.elapsed())
 
     @property
     def passed(self) -> bool:

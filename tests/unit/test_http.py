@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime
+import email.utils
 import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
@@ -400,6 +401,16 @@ def test_an_unusable_proxy_is_refused(proxy: str) -> None:
 def test_retry_after_is_read(header: str, seconds: float | None) -> None:
     """Given any form of Retry-After, then seconds, never negative; nonsense counts as absent."""
     assert retry_after({"retry-after": header}) == seconds
+
+
+@pytest.mark.parametrize("header", ["retry-after", "x-sentry-rate-limit-reset"])
+def test_an_instant_to_wait_for_is_taken_by_the_clock_of_who_named_it(header: str) -> None:
+    """Given a service whose clock is years behind or ahead, then the pause is what it meant."""
+    for year in (1990, 2090):
+        now = datetime.datetime(year, 1, 1, tzinfo=datetime.UTC)
+        until = now + datetime.timedelta(seconds=40)
+        said = email.utils.format_datetime(until, usegmt=True) if header == "retry-after" else str(until.timestamp())
+        assert retry_after({header: said, "date": email.utils.format_datetime(now, usegmt=True)}) == 40
 
 
 @pytest.mark.parametrize(

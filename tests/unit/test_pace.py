@@ -107,11 +107,19 @@ def test_the_limits_are_those_of_the_services_with_a_margin() -> None:
     assert limits("neon", 1) == (Limit(1, 60.0), Limit(38, 1.0))
 
 
+COOLIFY_URL = "https://coolify.example.com/api/v1"
+
+
+def coolify_pace() -> Shared:
+    """What all who ask at most once a minute share."""
+    return _pace.shared("coolify", COOLIFY_URL, 1)
+
+
 def coolify(task: FakeTask, seconds: float = 300.0, per_minute: int = 2, token: str = COOLIFY_TOKEN) -> Api:
-    url = "https://coolify.example.com/api/v1"
     return Api(
-        base_url=url, token=token, task=task, service="coolify", deadline=Deadline(seconds), per_minute=per_minute
-    )
+        base_url=COOLIFY_URL, token=token, task=task, service="coolify", deadline=Deadline(seconds),
+        per_minute=per_minute,
+    )  # fmt: skip
 
 
 def test_a_request_waits_for_its_turn_and_says_so(script: Script, clock: FakeClock) -> None:
@@ -137,17 +145,29 @@ def test_a_short_step_waits_for_a_whole_window(script: Script, clock: FakeClock)
     assert clock.slept == [pytest.approx(60.0)]
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_who_was_let_through_late_is_as_patient_as_ever(script: Script, clock: FakeClock, status: int) -> None:
+    """Given a deadline that went by while others were served, then the service's answer is waited for as long as
+    always, and what will pass is waited out; what is waited for as a whole has had its time."""
+    coolify_pace().reserve(0)
+    script.expect("GET", "/version", "busy", status=status, headers={"Retry-After": "10"})
+    script.expect("GET", "/version", "4.3.11")
+    api = coolify(FakeTask({}), 20.0, per_minute=1)
+    assert api.get("/version").body == "4.3.11"
+    assert script.requests[-1].extensions["timeout"]["read"] == 20.0
+    assert api.deadline.passed and 0 < api.deadline.patience() <= 10
+
+
 def test_who_would_wait_beyond_the_deadline_is_told_and_takes_nobodys_turn(script: Script, clock: FakeClock) -> None:
     """Given a deadline before the next turn, then nothing is sent, the error says why, and no instant is reserved."""
     script.expect("GET", "/version", "4.3.11")
-    first = coolify(FakeTask({}), per_minute=1)
-    first.get("/version")
-    assert first._pace is not None and first._pace.reserve(100.0) == pytest.approx(60.0)
+    coolify(FakeTask({}), per_minute=1).get("/version")
+    assert coolify_pace().reserve(100.0) == pytest.approx(60.0)
     for _ in range(3):
         with pytest.raises(ApiError, match=r"after the deadline.*fewer forks") as caught:
             coolify(FakeTask({}), 20.0, per_minute=1).get("/version")
         assert caught.value.code == "rate_limited" and caught.value.retryable
-    assert coolify(FakeTask({}), 100.0, per_minute=1)._pace is not None
+    assert coolify_pace().reserve(200.0) == pytest.approx(120.0), "those who were refused have taken no turn"
     assert clock.slept == []
 
 
