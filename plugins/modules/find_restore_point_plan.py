@@ -90,13 +90,19 @@ options:
         type: float
         default: 1.0
       confirmations:
-        description: How many of the widest gaps between probes are looked into on each side of what was found.
+        description: How many of the widest gaps between probes are looked into before what was found, and one more than
+          twice as many after it.
         type: int
         default: 1
       manifest:
         description: Whether a manifest is given for a check that compares with one.
         type: bool
         default: false
+      cutover_deadline:
+        description: Seconds that a restore of the target gives its cutover. What leaves the history window before gets
+          a command that shortens it.
+        type: float
+        default: 900
 seealso:
   - module: rewind.database.postgres_bisect
 """
@@ -156,7 +162,7 @@ plan:
       description: Seconds between the last good instant and the first bad one.
       type: float
     confirmations:
-      description: The widest gaps that are looked into on each side.
+      description: The widest gaps that are looked into before what is found; after it one more than twice as many.
       type: int
     window_start:
       description: Where the history window begins.
@@ -164,6 +170,10 @@ plan:
     window_slides:
       description: Whether that moves on with time; not while the project is younger than its window.
       type: bool
+    restore_seconds:
+      description: Seconds of the window that a restore reserves - C(verify_seconds), C(confirm_seconds),
+        C(cutover_deadline).
+      type: dict
     segments:
       description: What is looked at, oldest first - C(start), C(end), C(branch_id), C(name), C(why).
       type: list
@@ -232,6 +242,7 @@ SPEC = Spec(
                 "precision": {"type": "float", "default": 1.0},
                 "confirmations": {"type": "int", "default": 1},
                 "manifest": {"type": "bool", "default": False},
+                "cutover_deadline": {"type": "float", "default": 900},
             },
         },
     }

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -69,8 +69,8 @@ def test_seven_days_to_the_second_are_twenty_probes(broke: int) -> None:
     assert (verdict.kind, verdict.last_good, verdict.first_bad) == ("found", at(broke - 1), at(broke))
     assert verdict.precise
     assert count(asked, "halving") <= 20 and count(asked, "start", "end") == 2
-    assert count(asked, "gap") <= 2 and count(asked, "neighbour") <= 1
-    assert len(asked) <= 25
+    assert count(asked, "gap") <= 4 and count(asked, "neighbour") <= 1
+    assert len(asked) <= 27
     assert len(asked) <= most_probes([segment(0, WEEK)], Wanted())["most"]
     assert most_probes([segment(0, WEEK)], Wanted())["halving"] == 20
 
@@ -90,7 +90,7 @@ def totals(off: int | None) -> tuple[float, int]:
 def test_a_hint_saves_probes_or_costs_a_few() -> None:
     """Given a thousand weeks, then all that is asked is counted: ends, halving, hints, steps and confirmations."""
     average, most = totals(None)
-    assert average <= 24 and most <= 25
+    assert average <= 25.6 and most <= 27
     for minutes, fewer in ((0, 7), (5, 7), (9, 7), (60, 4), (115, 4)):
         assert totals(60 * minutes)[0] <= average - fewer, f"a hint off by {minutes} min"
     for hours in (3, 6, 24, 72, 144):
@@ -135,6 +135,26 @@ def test_a_check_that_failed_at_the_start_too_is_looked_into_before_that_is_said
     assert (verdict.kind, verdict.last_good, verdict.first_bad) == ("fails_throughout", None, at(0))
     assert [item.why for item in asked] == ["end", "start", "gap", "gap", "gap"]
     assert verdict.unseen <= timedelta(seconds=WEEK / 4)
+
+
+def passing_within(good: Iterable[tuple[float, float]]) -> Truth:
+    """:param good: from when to when it passes, as parts of the week."""
+    spans = [(at(start * WEEK), at(end * WEEK)) for start, end in good]
+    return lambda moment: any(start <= moment < end for start, end in spans)
+
+
+def test_a_break_that_was_mended_is_rarely_taken_for_the_last_one() -> None:
+    """Given weeks with two breaks, the first of them mended for a fifth of the week, then the first is named in one of
+    twenty at most; that the check does not break once is said in most."""
+    rng, named, said, weeks = random.Random(20250113), 0, 0, 300
+    for _number in range(weeks):
+        first = rng.uniform(0.02, 0.6)
+        mended = rng.uniform(first + 0.01, 0.77)
+        good = ((0.0, first), (mended, mended + 0.2))
+        verdict, _asked = find([segment(0, WEEK)], passing_within(good))
+        said += verdict.kind == "flapping"
+        named += verdict.first_bad is not None and verdict.kind == "found" and verdict.first_bad < at(mended * WEEK)
+    assert named <= weeks / 20 and said >= weeks / 2
 
 
 @pytest.mark.parametrize("broke", [1, WEEK])

@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 import copy
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.rewind.database.plugins.module_utils._find.hurry import hurry
 from ansible_collections.rewind.database.plugins.module_utils._find.text import verdict_lines
+from ansible_collections.rewind.database.plugins.module_utils._time import parse_instant, rfc3339
 from ansible_collections.rewind.database.plugins.modules import find_restore_point_plan
 from ansible_collections.rewind.database.tests.unit.both_ways import BothWays
 from ansible_collections.rewind.database.tests.unit.plan_world import (
@@ -64,7 +67,7 @@ def test_without_limits_the_whole_window_until_now_is_searched() -> None:
     made = plan(World())
     assert made["problems"] == []
     assert held(made) == [("2025-01-06T15:05:00Z", NOW, "main")]
-    assert made["probes"] == {"halving": 20, "most": 26}
+    assert made["probes"] == {"halving": 20, "most": 28}
     assert (made["whole_window"], made["until_now"], made["window_slides"]) == (True, True, True)
     assert made["check"]["name"] == "Users are there"
     assert any("20 at most" in line for line in made["text"])
@@ -248,6 +251,30 @@ def test_the_slot_of_a_killed_searchs_probe_is_the_next_ones() -> None:
     assert "no_slot" in codes(plan(world))
     world.unfinished.append({"id": "one", "verb": "find_restore_point"})
     assert plan(world)["problems"] == []
+
+
+@pytest.mark.parametrize("deadline", [None, 300, 3600])
+@pytest.mark.parametrize("left", [301, 700, 1200, 1799, 2000, 5000])
+def test_what_a_search_says_of_a_restore_is_what_its_plan_accepts(left: int, deadline: int | None) -> None:
+    """Given an instant near the start of a sliding window, then the restore that is named is not refused for that, also
+    if it is begun somewhat later; and nothing is shortened that would do as it is."""
+    world = World()
+    made = plan(world) if deadline is None else plan(world, cutover_deadline=deadline)
+    told = hurry(left, made["restore_seconds"])
+    point = parse_instant(made["window_start"]) + timedelta(seconds=left)
+    later = rfc3339(parse_instant(NOW) + timedelta(seconds=min(600, left / 3)))
+    usual = {} if deadline is None else {"cutover_deadline": deadline}
+    asked = {**usual, "point_in_time": rfc3339(point), "cutover": "repoint", "now": later}
+    assert "window_slides" not in codes(world.plan(**{**asked, **told.options}))
+    assert bool(told.options) == bool(told.notes) == ("window_slides" in codes(world.plan(**asked)))
+    if "cutover_deadline" in told.options:
+        assert any("is taken back" in note for note in told.notes)
+
+
+def test_where_nothing_is_left_of_the_window_no_restore_is_shortened() -> None:
+    """Given a point that leaves the window within a minute, then the text says that it is too late for a restore."""
+    told = hurry(50, plan(World())["restore_seconds"])
+    assert told.options == {} and "too short for a restore" in told.notes[0]
 
 
 @pytest.mark.parametrize("why", ["default", "protected", "used", "parent", "foreign"])

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -85,6 +86,7 @@ class World:
         self.neon = neon
         self.truth: Truth = lambda second: second < 400
         self.asked: list[float] = []
+        self.window_start = -3600.0
 
     def check_data(self, task: Any, access: Any) -> Json:
         assert task.params["connection"]["branch_id"] in self.neon.branches
@@ -105,8 +107,9 @@ class World:
             "hints": [],
             "precision": 1.0,
             "confirmations": 2,
-            "window_start": at(-10),
+            "window_start": at(self.window_start),
             "window_slides": True,
+            "restore_seconds": {"verify_seconds": 300.0, "confirm_seconds": 600.0, "cutover_deadline": 900.0},
             "whole_window": True,
             "until_now": True,
             "before": at(1000),
@@ -131,7 +134,7 @@ def test_each_probe_is_a_branch_at_its_instant_alone_and_annotated(world: World)
     found = world.search()["search"]
     assert (found["kind"], found["last_good"]["utc"], found["first_bad"]["utc"]) == ("found", at(399), at(400))
     assert found["command"] == f"ansible-playbook playbooks/restore.yml -e target=tracker -e point_in_time={at(399)}"
-    assert found["count"] == len(world.neon.made) == len(found["probes"]) <= 2 + 10 + 6
+    assert found["count"] == len(world.neon.made) == len(found["probes"]) <= 2 + 10 + 9
     assert (world.neon.branches, world.neon.most) == ({}, 1)
     for body, probe in zip(world.neon.made, found["probes"], strict=True):
         assert body["branch"]["parent_id"] == MAIN and body["branch"]["parent_timestamp"] == probe["at"]
@@ -142,6 +145,18 @@ def test_each_probe_is_a_branch_at_its_instant_alone_and_annotated(world: World)
     names = [body["branch"]["name"] for body in world.neon.made]
     assert len(set(names)) == len(names) and all(name.startswith("probe-20250113-14") for name in names)
     assert any("leaves the history window" in line for line in found["text"]), "it is near the start of a sliding one"
+
+
+def test_the_command_for_a_point_that_soon_leaves_the_window_shortens_what_a_restore_reserves(world: World) -> None:
+    """Given a last good instant that restore.yml would refuse as it is, then the command says what makes it take it,
+    and the text beside it why."""
+    world.window_start = -900.0
+    found = world.search()["search"]
+    given = dict(re.findall(r"-e (\w+)=(\S+)", found["command"]))
+    assert list(given) == ["target", "point_in_time", "verify_seconds", "confirm_seconds", "cutover_deadline"]
+    text = " ".join(" ".join(found["text"]).split())
+    assert "A restore reserves 30 min of the history window" in text
+    assert f"-e cutover_deadline={given['cutover_deadline']}, and is refused if it is not begun within" in text
 
 
 def test_the_journal_knows_each_probe_before_it_is_made(world: World, tmp_path: Path) -> None:

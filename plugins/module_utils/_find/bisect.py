@@ -84,7 +84,8 @@ class Wanted:
 
     :param precision: how close last good and first bad must be.
     :param hints: instants near which it is thought to have broken; two enclose it.
-    :param confirmations: how many of the widest gaps are looked into on each side of the boundary.
+    :param confirmations: how many of the widest gaps are looked into before the boundary, and one more than twice as
+        many after it: a break that was mended before is no harm, one that was mended after it makes it the wrong one.
     """
 
     precision: timedelta = _SECOND
@@ -118,12 +119,12 @@ def most_probes(segments: Sequence[Segment], wanted: Wanted) -> dict[str, int]:
     steps = len(_STEPS) if wanted.hints else 0
     ends = 2 * len(segments)
     # Each segment that fails at its start is looked into before the one before it is.
-    confirming = 2 + 2 * wanted.confirmations + _looks(wanted) * max(0, len(segments) - 1)
+    confirming = 2 + wanted.confirmations + _looks(wanted) * len(segments)
     return {"halving": halving, "most": ends + len(wanted.hints) + steps + halving + confirming}
 
 
 def _looks(wanted: Wanted) -> int:
-    """Into how many gaps of a segment that fails at both ends: it is then seen as closely as beside a boundary."""
+    """Into how many gaps between failures: those of a segment that fails at both ends are seen as closely as others."""
     return 2 * wanted.confirmations + 1 if wanted.confirmations else 0
 
 
@@ -253,14 +254,14 @@ class _Searching:
         known = self.answers.items()
         bottom = max((at for at, answer in known if not isinstance(answer, bool) and at < low), default=below.start)
         later = self.segments[self.segments.index(above) :]
-        for _number in range(self.wanted.confirmations):
-            for parts, first, last, expected in (
-                ([below], bottom, low, True),
-                (later, high, self.segments[-1].end, False),
-            ):
+        for parts, first, last, expected, most in (
+            (later, high, self.segments[-1].end, False, _looks(self.wanted)),
+            ([below], bottom, low, True, self.wanted.confirmations),
+        ):
+            for _number in range(most):
                 gap = self._widest(parts, first, last)
                 if gap is None:
-                    continue
+                    break
                 segment = next(item for item in parts if item.holds(gap))
                 if (yield from self._ask(gap, segment, "gap")) is (not expected):
                     return self._flapping()

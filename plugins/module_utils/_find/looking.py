@@ -26,6 +26,7 @@ from .._postgres.session import ConnectionFailed, DatabaseError
 from .._task import Task
 from .._time import duration, parse_instant, rfc3339, utc_now
 from .bisect import NOT_HELD, Ask, Reply, Search, Segment, Verdict, Wanted, search
+from .hurry import Hurry, hurry
 from .plan import PURPOSE
 from .probes import NotHeld, Probe, Probes
 from .text import echoed, probe_line, verdict_lines
@@ -208,6 +209,8 @@ class Look:
         good, bad = verdict.last_good, verdict.first_bad
         unasked = [item for item in self._answers if item["passed"] is None and verdict.kind == "unknown"]
         unknown = unasked[-1] if unasked else None
+        left = self._left(verdict)
+        hurried = Hurry() if left is None else hurry(left, self._plan["restore_seconds"])
         found: Json = {
             "kind": verdict.kind,
             "last_good": echoed(good, now),
@@ -221,21 +224,27 @@ class Look:
             "probes": self._answers,
             "count": len(self._answers),
             "seconds": round(time.monotonic() - self._began, 1),
-            "notes": self._notes(verdict),
+            "notes": [*_leaving(left), *hurried.notes],
             "command": None,
         }
         if verdict.kind == "found" and good is not None:
-            found["command"] = command("restore", target=self._plan["target"], point_in_time=rfc3339(good))
+            named = {"target": self._plan["target"], "point_in_time": rfc3339(good)}
+            found["command"] = command("restore", **named, **hurried.options)
         return {**found, "text": verdict_lines(found, self._plan)}
 
-    def _notes(self, verdict: Verdict) -> list[str]:
+    def _left(self, verdict: Verdict) -> float | None:
+        """The seconds until what was found leaves the window, which has moved on during the search; None for never."""
         start = self._plan.get("window_start")
         if verdict.kind != "found" or verdict.last_good is None or not (start and self._plan["window_slides"]):
-            return []
-        left = verdict.last_good - parse_instant(start)
-        if left > _SOON:
-            return []
-        return [f"It leaves the history window in {duration(left.total_seconds())}: restore before that."]
+            return None
+        left = (verdict.last_good - parse_instant(start)).total_seconds()
+        return max(0.0, left - (time.monotonic() - self._began))
+
+
+def _leaving(left: float | None) -> list[str]:
+    if left is None or left > _SOON.total_seconds():
+        return []
+    return [f"It leaves the history window in {duration(left)}: restore before that."]
 
 
 def _crosses(segments: list[Segment], verdict: Verdict) -> bool:

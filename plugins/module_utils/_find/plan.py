@@ -22,6 +22,7 @@ from .._plan.strategies import window_start_after
 from .._postgres.checks import Check
 from .._time import parse_instant, rfc3339
 from .bisect import LEAST_PRECISION, Segment, Wanted, ceiling, floor, most_probes
+from .hurry import RESERVED
 from .text import plan_lines
 
 PURPOSE = "probe"
@@ -77,6 +78,7 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
         "confirmations": wanted.confirmations,
         "window_start": text_or_none(window_start_after(request, facts, 0)),
         "window_slides": window_start_after(request, facts, 1) != window_start_after(request, facts, 0),
+        "restore_seconds": {name: getattr(request, name) for name in RESERVED},
         "segments": [_public(item, parts) for item in segments],
         "left_out": left_out,
         "probes": most_probes(segments, wanted),
