@@ -306,22 +306,4 @@ def _refused(
     for keys in emails.values():
         if len(keys) > 1:
             more |= {('"User"', key) for key in keys if new['"User"'].get(key) != result['"User"'][key]}
-    return more | {('"User"', key) for key in _in_circles(result['"User"'], new['"User"'], place)}
-
-
-def _in_circles(result: dict[Row, Row], new: dict[Row, Row], place: int) -> set[Row]:
-    """The rows that would have to take each other's value: no order of single changes does that."""
-    holder = {row[place]: key for key, row in new.items() if row[place] is not None}
-    takes = {
-        key: holder[row[place]]
-        for key, row in result.items()
-        if key in new and row[place] != new[key][place] and holder.get(row[place]) in result
-    }
-    circles = set()
-    for key in takes:
-        way = [key]
-        while (following := takes.get(way[-1])) is not None and following not in way:
-            way.append(following)
-        if following == key:
-            circles.add(key)
-    return circles
+    return more

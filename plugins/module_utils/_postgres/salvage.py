@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from . import catalog, manifest, salvage_catalog, salvage_sql, salvage_triggers
 from .salvage_ask import waiting
-from .salvage_catalog import Structure, Table, Unique
+from .salvage_catalog import Structure, Table
+from .salvage_early import nullable
 from .salvage_file import Sections
 from .salvage_known import Spill
 from .salvage_marks import Marks
@@ -31,6 +32,10 @@ from .salvage_verdict import Sessions, Verdict
 from .salvage_writer import Writer
 from .session import Address, Limits, Session, connect
 from .tables import identifier
+
+# Without psycopg nothing connects, and connecting says so.
+with contextlib.suppress(ImportError):
+    import psycopg
 
 # As many rows are judged in one round trip, or fewer wide ones.
 BATCH = 2000
@@ -48,7 +53,7 @@ WHERE c.relkind = 'S' AND pg_catalog.format('%%I.%%I', n.nspname, c.relname) = %
 """
 _LARGE_OBJECTS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata) AS there"
 _BOTH, _NEITHER = Verdict(""), Verdict()
-_EXCHANGED = "it exchanges a unique value with other rows, and each must have it first"
+_EXCHANGED = "it exchanges a unique value with other rows, and none of them can be without one for a moment"
 _KEPT = "a row of the new side that has its unique value, or waits for it, is in conflict and keeps it"
 
 
@@ -133,8 +138,21 @@ def take(sides: Sides, sections: Sections, limits: Limits, progress: Callable[[s
         opened = _Open(*(stack.enter_context(connect(place, limits)) for place in places))
         for session in opened:
             stack.enter_context(session.snapshot(_SETTINGS))
+        stack.enter_context(_naming(opened))
         spill = stack.enter_context(Spill(sections.folder))
         return _Salvage(opened, hashed[0], hashed[1], sections, progress, spill).run()
+
+
+@contextlib.contextmanager
+def _naming(opened: _Open) -> Iterator[None]:
+    """An error names where it arose: the snapshot that was begun last would take every one for its own."""
+    try:
+        yield
+    except psycopg.Error as error:
+        status = psycopg.pq.TransactionStatus
+        bad = (status.INERROR, status.UNKNOWN)
+        failed = (item for item in opened if item.connection.info.transaction_status in bad)
+        raise next(failed, opened.new).failure("read from the database", error) from None
 
 
 class _Salvage:
@@ -266,7 +284,7 @@ class _Salvage:
             for unique, holder in verdict.takes:
                 if holder not in late or self.marks.freed[table.full_name].get(holder) in unique.columns:
                     continue
-                name = _nullable(table, unique)
+                name = nullable(table, unique)
                 if name is not None and holder not in self.marks.freed[table.full_name]:
                     self.marks.free(table, holder, name)
                 else:
@@ -339,15 +357,6 @@ def _stands_at(session: Session, name: str, sequence: Mapping[str, Any]) -> int 
         return None
     own = session.one(f"SELECT last_value, is_called FROM {name}")
     return int(own["last_value"] if own["is_called"] else own["last_value"] - sequence["increment"])
-
-
-def _nullable(table: Table, unique: Unique) -> str | None:
-    """A column of these that frees the values of all of them by being null."""
-    if unique.with_nulls:
-        return None
-    alone = {part.column for part in unique.parts}
-    found = (table.column(name) for name in unique.columns if name in alone and name not in table.key)
-    return next((item.name for item in found if not (item.required or item.given or item.checked)), None)
 
 
 def _rows(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str:

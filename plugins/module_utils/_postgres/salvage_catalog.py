@@ -32,7 +32,7 @@ class Column:
     :param comparable: whether its type has an equality that needs no search path; json, for one, has none.
     :param given: whether only PostgreSQL gives it its value (GENERATED ALWAYS AS IDENTITY): an update cannot.
     :param exact: whether two of its values are equal only where their texts are; a collation may say otherwise.
-    :param checked: whether a check may mind that it is null.
+    :param checked: whether a check may mind that it is null, or that something is computed from that.
     :param equality: the operator for that where the type is not `comparable` and has one all the same.
     :param labels: of an enum, or of an array of one.
     :param computed: the expression of one that is generated, which PostgreSQL computes and nothing writes.

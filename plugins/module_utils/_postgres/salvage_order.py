@@ -10,7 +10,7 @@ And an order of changes that unique values accept: each is given up before anoth
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,33 +70,70 @@ class Turns(NamedTuple):
     """The keys of changes that take other rows' values.
 
     :param order: each after those whose values it takes.
+    :param early: of these, those that give theirs up before all of them.
     :param circles: those that only exchange theirs.
     :param behind: those that wait, however indirectly, for a row that keeps what it has.
     """
 
     order: list[Values]
+    early: list[Values]
     circles: set[Values]
     behind: set[Values]
 
 
-def in_turn(takes: Mapping[Values, Iterable[Values]], keeping: Container[Values] = ()) -> Turns:
+def in_turn(
+    takes: Mapping[Values, Iterable[Values]],
+    keeping: Container[Values] = (),
+    may_be_early: Callable[[Values, Sequence[Values]], bool] = lambda _key, _takers: False,
+) -> Turns:
     """
     :param takes: by the key of a row those of the rows whose values it takes.
     :param keeping: rows that give up nothing.
+    :param may_be_early: whether a row can do without what these others want, until it has taken what it wants itself.
     """
-    turns = Turns([], set(), set())
+    turns = Turns([], [], set(), set())
     for group in _groups({key: [other for other in others if other in takes] for key, others in takes.items()}):
         wanted = {other for key in group for other in takes[key]}
-        if len(group) > 1 or group[0] in wanted:
+        opened = _opened({key: [other for other in takes[key] if other in wanted] for key in group}, may_be_early)
+        if opened is None:
             turns.circles.update(group)
         elif any(other in turns.circles or other in turns.behind or other in keeping for other in wanted):
             turns.behind.update(group)
         else:
-            turns.order.extend(group)
+            turns.early.extend(opened.early)
+            turns.order.extend(opened.order)
     return turns
 
 
-def _groups(graph: Mapping[Values, Sequence[Values]]) -> Iterator[list[Values]]:
+class _Opened(NamedTuple):
+    early: list[Values]
+    order: list[Values]
+
+
+def _opened(
+    takes: Mapping[Values, Sequence[Values]], may_be_early: Callable[[Values, Sequence[Values]], bool]
+) -> _Opened | None:
+    """An order of rows of which each waits for the others, if need be with some that are early; None for none."""
+    left = {key: {other for other in others if other in takes} for key, others in takes.items()}
+    takers: dict[Values, list[Values]] = {key: [] for key in takes}
+    for key, others in left.items():
+        for other in others:
+            takers[other].append(key)
+    early: list[Values] = []
+    while True:
+        parts = list(_groups(left))
+        circle = next((part for part in parts if len(part) > 1 or part[0] in left[part[0]]), None)
+        if circle is None:
+            return _Opened(early, [key for part in parts for key in part])
+        opener = next((one for one in circle if may_be_early(one, takers[one])), None)
+        if opener is None:
+            return None
+        early.append(opener)
+        for other in takers[opener]:
+            left[other].discard(opener)
+
+
+def _groups(graph: Mapping[Values, Collection[Values]]) -> Iterator[list[Values]]:
     """The strongly connected parts of a graph, each after those that it leads to (Tarjan, without recursion)."""
     numbers: dict[Values, int] = {}
     lowest: dict[Values, int] = {}

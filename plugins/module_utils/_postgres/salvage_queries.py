@@ -17,7 +17,10 @@ SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS full_name, a.attnam
        CASE WHEN a.attgenerated <> '' THEN (SELECT pg_catalog.pg_get_expr(g.adbin, g.adrelid)
             FROM pg_catalog.pg_attrdef g WHERE g.adrelid = c.oid AND g.adnum = a.attnum) END AS computed,
        EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND a.attnum = ANY (k.conkey)
-               AND (k.contype = 'c' OR k.contype = 'f' AND k.confmatchtype = 'f')) AS checked,
+               AND (k.contype = 'c' OR k.contype = 'f' AND k.confmatchtype = 'f'))
+       OR EXISTS (SELECT FROM pg_catalog.pg_attribute g WHERE g.attrelid = c.oid AND g.attgenerated <> ''
+                  AND (g.attnotnull OR EXISTS (SELECT FROM pg_catalog.pg_constraint k
+                       WHERE k.conrelid = c.oid AND k.contype = 'c' AND g.attnum = ANY (k.conkey)))) AS checked,
        a.atthasdef OR a.attidentity <> '' AS has_default,
        ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = leaf.oid) AS labels,
        (SELECT pg_catalog.format('OPERATOR(%%I.%%s)', pn.nspname, op.oprname)

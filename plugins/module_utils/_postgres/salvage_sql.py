@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .salvage_catalog import Column, ForeignKey, Table
 from .salvage_merge import Change, Values
@@ -124,6 +124,13 @@ def changed(table: Table, before: Values, after: Values) -> list[str]:
     """The names of the columns that differ, of those that are written."""
     pairs = zip(table.columns, before, after, strict=True)
     return [column.name for column, one, other in pairs if one != other and column.computed is None]
+
+
+def give_up(table: Table, before: Values, after: Values, instead: Mapping[str, str | None]) -> str:
+    """Sets columns of a row that is still to be changed to what it holds meanwhile, while it is as it was."""
+    sets = ", ".join(f"{identifier(name)} = {literal(value)}" for name, value in instead.items())
+    same = _all(table, before, dict.fromkeys((*changed(table, before, after), *instead)))
+    return f"UPDATE {table.source} SET {sets} WHERE {key_text(table, before)} AND {same};\n"
 
 
 def delete(table: Table, row: Values, referring: Sequence[ForeignKey] = ()) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Container, Mapping, Sequence
 
 from . import salvage_sql, salvage_staged
 from .salvage_catalog import Structure, Table
+from .salvage_early import Early
 from .salvage_file import Sections
 from .salvage_merge import Change, Values
 from .salvage_order import Order, Turns, in_turn
@@ -49,6 +50,8 @@ class Writer:
             for name in key.columns
         }
         self._deleted = 0
+        self._early = Early(table, structure)
+        self._instead: dict[Values, dict[str, str | None]] = {}
         self.takes: dict[Values, tuple[Change, Verdict]] = {}
         """The changes that take another row's unique value, by their keys."""
         self.columns: set[str] | None = None
@@ -90,7 +93,7 @@ class Writer:
         names = salvage_sql.changed(self.table, before, after)
         self.columns = {*(self.columns or ()), *names}
         late = [name for name in names if name in verdict.late]
-        early = self._early(names, late) if late else names
+        early = self._before_others(names, late) if late else names
         late = [name for name in names if name not in early]
         for section, some in (("updates", early), ("late", late)):
             follows = [name for name in some if name in self._follows]
@@ -98,7 +101,7 @@ class Writer:
                 if together:
                     self._add(section, salvage_sql.update(self.table, before, after, together))
 
-    def _early(self, names: Sequence[str], late: Sequence[str]) -> list[str]:
+    def _before_others(self, names: Sequence[str], late: Sequence[str]) -> list[str]:
         """Only what another row may wait for comes before the rest: in between it could be what no check allows."""
         apart = [set(unique.columns) for unique in self.table.unique if not set(unique.columns) & set(late)]
         return [name for name in names if any(name in unique for unique in apart)]
@@ -130,11 +133,33 @@ class Writer:
         turns = in_turn(
             {key: [holder for _unique, holder in verdict.takes] for key, (_change, verdict) in self.takes.items()},
             keeping,
+            self._may_be_early,
         )
+        for key in turns.early:
+            change, _verdict = self.takes[key]
+            if change.base is not None and change.old is not None:
+                self._add("updates", salvage_sql.give_up(self.table, change.base, change.old, self._instead[key]))
+        early = set(turns.early)
         for key in turns.order:
             change, verdict = self.takes[key]
             if change.base is not None and change.old is not None:
-                self._update(change.base, change.old, verdict)
+                instead = self._instead[key] if key in early else {}
+                self._update(self._holding(change.base, instead), change.old, verdict)
         again = bool(self.referring and self._deleted and not self._stages_gone)
         self.sections.close(self.table.full_name, again=again)
         return turns
+
+    def _may_be_early(self, key: Values, takers: Sequence[Values]) -> bool:
+        change, verdict = self.takes[key]
+        # What can be written only late would be missed until then.
+        if change.base is None or change.old is None or verdict.late:
+            return False
+        wanted = [unique for taker in takers for unique, holder in self.takes[taker][1].takes if holder == key]
+        instead = self._early.instead(dict.fromkeys(wanted))
+        if instead is not None:
+            self._instead[key] = instead
+        return instead is not None
+
+    def _holding(self, row: Values, instead: Mapping[str, str | None]) -> Values:
+        places = {self.table.places[name]: value for name, value in instead.items()}
+        return tuple(places.get(place, value) for place, value in enumerate(row))

@@ -1,0 +1,132 @@
+# Copyright (c) 2026 Rewind contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Salvage: rows that exchange unique values, which no order of single changes does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.rewind.database.tests.unit.postgres_cluster import Cluster
+from ansible_collections.rewind.database.tests.unit.salvage_runs import Json, apply, ask, run, three
+
+
+def salvaged(cluster: Cluster, path: Path, schema: str, old: str, new: str = "") -> tuple[Json, list[str], list[str]]:
+    """A salvage whose file is applied twice; what it found, and the rows of the old and of the new side."""
+    base, old_side, new_side = three(cluster, schema, old, new)
+    found = run(cluster, path, base, old_side, new_side)
+    for _time in range(2):
+        apply(cluster, new_side, path)
+    sides = [ask(cluster, side, "SELECT t::text FROM t AS t ORDER BY 1") for side in (old_side, new_side)]
+    return found, sides[0], sides[1]
+
+
+# Free for a moment, as PostgreSQL wants it of whoever exchanges two.
+ROTATED = """UPDATE t SET {name} = {away}; UPDATE t SET {name} = {value}"""
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("code int UNIQUE", "id % 4 + 1"),
+        ("code int NOT NULL UNIQUE", "id % 4 + 1"),
+        ("code smallint NOT NULL UNIQUE", "id % 4 + 1"),
+        ("code bigint NOT NULL UNIQUE", "5 - id"),
+        ("code text NOT NULL UNIQUE", "5 - id"),
+        ("code varchar NOT NULL UNIQUE", "id % 4 + 1"),
+        ("code char(3) UNIQUE", "id % 4 + 1"),
+        ("code text, UNIQUE NULLS NOT DISTINCT (code)", "id % 4 + 1"),
+        ("code uuid DEFAULT gen_random_uuid(), tag text NOT NULL, EXCLUDE (code WITH =), UNIQUE (tag)", None),
+    ],
+)
+def test_rows_exchange_their_values(cluster: Cluster, tmp_path: Path, column: str, value: str | None) -> None:
+    """Given rows whose values go round, then they do on the new side too, and no row keeps what it held meanwhile."""
+    schema = f"CREATE TABLE t (id int PRIMARY KEY, note text, {column}); "
+    if value is None:
+        schema += "INSERT INTO t SELECT g, '', md5(g::text)::uuid, 'tag ' || g FROM generate_series(1, 4) AS g"
+        old = (
+            "CREATE TABLE was AS SELECT * FROM t; UPDATE t SET code = NULL, tag = 'away ' || id;"
+            "UPDATE t SET code = was.code, tag = was.tag FROM was WHERE was.id = t.id % 4 + 1"
+        )
+    else:
+        schema += "INSERT INTO t SELECT g, '', g FROM generate_series(1, 4) AS g"
+        away = "-id" if "char" not in column else "'-' || id"
+        old = ROTATED.format(name="code", away=away, value=value) + "; UPDATE t SET note = 'x' WHERE id = 2"
+    found, there, here = salvaged(cluster, tmp_path / "x.sql", schema, old)
+    assert found["total"]["conflicts"] == 0 and found["total"]["changed"] == 4
+    assert here == there
+
+
+def test_places_in_lists_are_exchanged_beside_chains_and_new_rows(cluster: Cluster, tmp_path: Path) -> None:
+    """Given places in lists that go round, move on, are left and taken, with two unique values of a row that go
+    different ways, then the new side has them as the old one, and its own changes stay."""
+    found, there, here = salvaged(
+        cluster, tmp_path / "x.sql",
+        """CREATE TABLE lists (id int PRIMARY KEY); INSERT INTO lists VALUES (1), (2);
+        CREATE TABLE t (id int PRIMARY KEY, list int NOT NULL REFERENCES lists (id), place int NOT NULL,
+          slug text NOT NULL UNIQUE, note text NOT NULL DEFAULT '', UNIQUE (list, place));
+        INSERT INTO t SELECT g, g % 2 + 1, (g + 1) / 2, 's' || g FROM generate_series(1, 12) AS g""",
+        """UPDATE t SET place = place + 100, slug = 'x' || slug;
+        UPDATE t SET place = CASE WHEN id < 7 THEN ((id + 1) / 2) % 3 + 1 ELSE (id + 1) / 2 END,
+          slug = 's' || CASE WHEN id < 9 THEN 9 - id ELSE id END;
+        DELETE FROM t WHERE id = 12; UPDATE t SET place = 9, slug = 's12' WHERE id = 11;
+        INSERT INTO t VALUES (20, 2, 6, 's11')""",
+        "UPDATE t SET note = 'mine' WHERE id = 10",
+    )  # fmt: skip
+    assert found["total"]["conflicts"] == 0
+    assert here == [row.replace('s10,""', "s10,mine") for row in there]
+
+
+def test_thousands_of_rows_exchange_their_values(cluster: Cluster, tmp_path: Path) -> None:
+    """Given one long round, and as many pairs as there are rows, then both come over."""
+    found, there, here = salvaged(
+        cluster, tmp_path / "x.sql",
+        """CREATE TABLE t (id int PRIMARY KEY, one int NOT NULL UNIQUE, two int NOT NULL UNIQUE);
+        INSERT INTO t SELECT g, g, g FROM generate_series(0, 2999) AS g""",
+        ROTATED.format(name="one", away="-id - 1", value="(id + 1) % 3000") + ";"
+        + ROTATED.format(name="two", away="-id - 1", value="CASE WHEN id % 2 = 0 THEN id + 1 ELSE id - 1 END"),
+    )  # fmt: skip
+    assert found["total"]["conflicts"] == 0 and here == there
+
+
+@pytest.mark.parametrize(
+    ("schema", "column"),
+    [
+        ("CREATE TABLE t (id int PRIMARY KEY, code int NOT NULL UNIQUE CHECK (code > 0))", "code"),
+        ("CREATE TABLE t (id int PRIMARY KEY, code varchar(3) NOT NULL UNIQUE)", "code"),
+        (
+            "CREATE DOMAIN d AS int CHECK (VALUE > 0); CREATE TABLE t (id int PRIMARY KEY, code d NOT NULL UNIQUE)",
+            "code",
+        ),
+        ("CREATE TABLE t (id int PRIMARY KEY, code int); CREATE UNIQUE INDEX u ON t ((code % 100))", "code"),
+        ("CREATE TABLE t (id int PRIMARY KEY, code int NOT NULL UNIQUE); CREATE INDEX u ON t ((100 / code))", None),
+        (
+            "CREATE TABLE t (id int PRIMARY KEY, code int UNIQUE); "
+            "ALTER TABLE t ADD twice text NOT NULL GENERATED ALWAYS AS (code::text || 'x') STORED",
+            "code",
+        ),
+        (
+            "CREATE TABLE t (id int PRIMARY KEY, code int UNIQUE, "
+            "up int GENERATED ALWAYS AS (1) STORED REFERENCES t (code))",
+            "code",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_without_their_value_are_marked(
+    cluster: Cluster, tmp_path: Path, schema: str, column: str | None
+) -> None:
+    """Given a check, a limit, an expression or a reference that minds what a row would hold meanwhile, then those rows
+    are in conflict, and the others come over."""
+    name = column or "code"
+    found, _there, here = salvaged(
+        cluster, tmp_path / "x.sql",
+        f"{schema}; INSERT INTO t (id, {name}) SELECT g, g FROM generate_series(1, 4) AS g",
+        f"UPDATE t SET {name} = 90 WHERE id = 3; UPDATE t SET {name} = 3 WHERE id = 2; "
+        f"UPDATE t SET {name} = 2 WHERE id = 3; UPDATE t SET {name} = 40 WHERE id = 4",
+    )  # fmt: skip
+    assert any(row.startswith("(4,40") for row in here)
+    assert found["total"]["conflicts"] == (2 if column else 0)
+    kept = (2, 3) if column else (3, 2)
+    assert [row.split(",")[1].rstrip(")") for row in here[1:3]] == [str(value) for value in kept]
