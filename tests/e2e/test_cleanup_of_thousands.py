@@ -19,7 +19,7 @@ from tests.support.playbooks import Playbooks
 from tests.support.sandbox import Control
 from tests.support.targets import Target, Targets, text_of
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 PAGE = 400
 SANDBOX_SETTINGS = {"save_seconds": 10, "neon__page_size_max": PAGE}
