@@ -201,6 +201,11 @@ class Awx:
             approval = self.create("workflow_approval_templates", body)
             self.objects[url]["unified_job_template"] = approval["id"]
             return 201, approval
+        if relation == "schedules":
+            # A required question is open although it has a default.
+            asked = [q["variable"] for q in self.blobs.get(f"{url}survey_spec/", {}).get("spec", ()) if q["required"]]
+            if missing := [name for name in asked if name not in (body.get("extra_data") or {})]:
+                raise Refused(f"schedules {body.get('name')}: value missing for {missing}")
         if made:
             item = self.create(made, {**body, parent: self.objects[url]["id"]})
             self.links.setdefault(path, []).append(item["url"])
