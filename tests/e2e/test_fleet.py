@@ -111,6 +111,31 @@ def test_when_a_canary_fails_the_others_are_not_started(
     assert wrong.returncode != 0 and 'batches: "few" is no number of targets' in wrong.text
 
 
+@pytest.mark.parametrize(
+    ("batches", "expected"),
+    [
+        (None, ["FAILED", "OK", "OK"]),
+        pytest.param("1,100%", ["FAILED", "not started", "not started"], marks=pytest.mark.long),
+        pytest.param("2,100%", ["FAILED", "OK", "not started"], marks=pytest.mark.long),
+    ],
+)
+def test_one_that_is_out_before_its_turn_keeps_no_other(
+    playbooks: Playbooks, fleet: dict[str, Target], batches: str | None, expected: list[str]
+) -> None:
+    """Given a target that cannot be recovered, named first, then the others of its batch have their turn; it stops the
+    batches after its own only."""
+    why = "Its string comes from a shared variable."
+    playbooks.add_host(
+        "aside", rewind_sandbox_target=fleet["first"].facts, rewind_supported=False, rewind_unsupported_reason=why
+    )
+    said = {} if batches is None else {"batches": batches}
+    shown = table(playbooks.backup("--check", target="aside,first,other", reason="nightly", **said).failed())
+    assert "shared variable" in " ".join(shown), "the reason stands in the report, and not in the console alone"
+    found = [next(line for line in shown if f"{name}  " in line) for name in ("aside", "first", "other")]
+    outcomes = [next(word for word in ("FAILED", "OK", "not started") if f" {word} " in line) for line in found]
+    assert outcomes == expected
+
+
 @pytest.mark.long
 def test_a_limit_is_kept_to_and_one_target_alone_needs_no_table(playbooks: Playbooks, fleet: dict[str, Target]) -> None:
     """Given --limit, then only those run; a single one has its own output; of none, nothing passes for success."""
@@ -163,6 +188,7 @@ def test_a_cutover_that_fails_holds_up_nobody(playbooks: Playbooks, targets: Tar
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_fifty_targets_are_backed_up_audited_and_ten_of_them_restored(
     playbooks: Playbooks, control: Control, targets: Targets
 ) -> None:
