@@ -210,7 +210,8 @@ class Look:
         unasked = [item for item in self._answers if item["passed"] is None and verdict.kind == "unknown"]
         unknown = unasked[-1] if unasked else None
         left = self._left(verdict)
-        hurried = Hurry() if left is None else hurry(left, self._plan["restore_seconds"])
+        reserved = self._plan.get("restore_seconds")
+        hurried = Hurry() if left is None or reserved is None else hurry(left, reserved)
         found: Json = {
             "kind": verdict.kind,
             "last_good": echoed(good, now),
