@@ -220,7 +220,7 @@ Json = dict[str, Any]
 _FILES = ("rewind.yml", "rewind.yaml")
 _TEMPLATES = ("neon_api_key", "neon_api_url", "coolify_access_token", "coolify_api_url", "ca_path", "proxy")
 # Of what is kept in the cache; a newer one reads anew what an older one has kept.
-_FORMAT = 2
+_FORMAT = 3
 _ENVIRONMENTS = ("production", "staging", "sandbox")
 # What another answer would follow from: a cached one is used only where all of it is the same.
 _ASKED = (
@@ -356,16 +356,19 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         addresses = self._addresses(options)
         found = [hosts.variables(record, options["environments"], addresses) for record in records]
         by_uuid = {record["uuid"]: values for record, values in zip(records, found, strict=True)}
-        groups_of = hosts.group_names(records, options["group_by"])
+        listed = [record for record in records if record["listed"]]
+        groups_of = hosts.group_names(listed, options["group_by"])
         taken = {"all", "ungrouped", hosts.TARGETS, hosts.UNSUPPORTED}.union(*groups_of)
-        names = hosts.host_names(records, lambda record: self._named(by_uuid[record["uuid"]], options), taken)
+        # Among all that there is, or a name would change with what can be read of another application.
+        every = hosts.host_names(records, lambda record: self._named(by_uuid[record["uuid"]], options), taken)
+        names = [name for name, record in zip(every, records, strict=True) if record["listed"]]
         for group in (hosts.TARGETS, hosts.UNSUPPORTED):
             self.inventory.add_group(group)
             # The roles see to it themselves; what else is run on these hosts finds no machine of their name either.
             self.inventory.set_variable(group, "ansible_connection", "local")
             self.inventory.set_variable(group, "ansible_python_interpreter", sys.executable)
-        for named, groups, values in zip(names, groups_of, found, strict=True):
-            self._add(named[0], groups, values, options)
+        for named, groups, record in zip(names, groups_of, listed, strict=True):
+            self._add(named[0], groups, by_uuid[record["uuid"]], options)
         unclear = sorted(name for name, again in names if again)
         if unclear:
             self.display.warning(
@@ -374,6 +377,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             )
 
     def _add(self, name: str, groups: list[str], values: Mapping[str, Any], options: Json) -> None:
+        self._refuse_another(name, values)
         self.inventory.add_host(name)
         for group in groups:
             self.inventory.add_group(group)
@@ -382,10 +386,26 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         host = self.inventory.hosts[name]
         for variable, value in values.items():
             host.set_variable(variable, value)
-        strict = options["strict"]
+        # Nothing runs on what is not supported, and little is known of it: it must not take the inventory from others.
+        strict = options["strict"] and bool(values["rewind_supported"])
         self._set_composite_vars(options["compose"], values, name, strict=strict)
         self._add_host_to_composed_groups(options["groups"], values, name, strict=strict)
         self._add_host_to_keyed_groups(options["keyed_groups"], values, name, strict=strict)
+
+    def _refuse_another(self, name: str, values: Mapping[str, Any]) -> None:
+        """Of two applications with one name, in two sources, Ansible would make one host and lose the other.
+
+        :raises AnsibleParserError: where another source has given the name to another application or service.
+        """
+        ids = ("rewind_coolify_application", "rewind_coolify_service")
+        known = self.inventory.hosts[name].vars if name in self.inventory.hosts else {}
+        there = [str(known[key]) for key in ids if key in known]
+        if there and there != [str(values[key]) for key in ids if key in values]:
+            raise AnsibleParserError(
+                f"{self.NAME}: {name} is {there[0]} in another source of this inventory, and not that of "
+                f"{self.get_option('coolify_api_url') or 'Coolify'}. Give the hosts of one of them other names by "
+                "the option hostnames, for example with 'rewind_found_server' in them."
+            )
 
     def _named(self, values: Mapping[str, Any], options: Json) -> str:
         """The first of the user's expressions that gives a text; empty where none does."""

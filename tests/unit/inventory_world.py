@@ -62,6 +62,8 @@ class World:
     endpoints: dict[str, list[Json]] = dataclasses.field(default_factory=dict)
     branches: dict[str, list[Json]] = dataclasses.field(default_factory=dict)
     page: int = 400
+    slow: set[str] = dataclasses.field(default_factory=set)
+    """The ids of Neon projects that are too slow for the list: it names them only."""
     key: str = "org"
     """``org``; ``personal``, which must name an organization; or the id of the only project."""
     answers: dict[str, tuple[int, Any]] = dataclasses.field(default_factory=dict)
@@ -199,7 +201,10 @@ class World:
         begin = ids.index(query["cursor"]) + 1 if query.get("cursor") in ids else 0
         page = listed[begin : begin + min(self.page, int(query["limit"]))]
         cursor = page[-1]["id"] if page else query.get("cursor", "")
-        return 200, {"projects": page, "pagination": {"cursor": cursor}}
+        slow = [item["id"] for item in page if item["id"] in self.slow]
+        shown = [item for item in page if item["id"] not in slow]
+        more = {"unavailable_project_ids": slow} if slow else {}
+        return 200, {"projects": shown, "pagination": {"cursor": cursor}, **more}
 
 
 class Read:
@@ -241,18 +246,21 @@ def _plugin() -> targets.InventoryModule:
     return plugin
 
 
-def read(folder: Path, *, flush: bool = False, name: bool = False, **options: Any) -> Read:
+def read(
+    folder: Path, *, flush: bool = False, name: bool = False, data: InventoryData | None = None, **options: Any
+) -> Read:
     """Parse an inventory of these options, or of none, as Ansible does it.
 
     :param flush: as with ``--flush-cache``.
     :param name: give the plugin's name instead of a file.
+    :param data: what other sources of the same inventory have made.
     """
     plugin = _plugin()
     path = folder / (PLUGIN if name else "all.rewind.yml")
     if not name:
         path.write_text(yaml.safe_dump({"plugin": PLUGIN, **options}), encoding="utf-8")
     assert plugin.verify_file(str(path))
-    data = InventoryData()
+    data = data or InventoryData()
     plugin.parse(data, DataLoader(), str(path), cache=not flush)
     if plugin.get_option("cache"):
         plugin.update_cache_if_changed()

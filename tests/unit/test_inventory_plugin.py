@@ -226,10 +226,31 @@ def test_strict_makes_an_error_of_a_wrong_expression(world: World, tmp_path: Pat
             read(tmp_path, strict=True, **wrong)
 
 
+def test_strict_does_not_fail_for_what_is_not_supported(world: World, tmp_path: Path) -> None:
+    """Given the keyed group of docs/inventory.md and strict, then one locked application takes no target away."""
+    world.application("locked", row("DATABASE_URL", None, hidden=True, is_shown_once=True))
+    found = read(tmp_path, strict=True, keyed_groups=[{"key": "rewind_neon_database", "prefix": "database"}])
+    assert found.names("database_shop") == ["tracker_production"]
+    assert found.names("rewind_unsupported") == ["locked_production"]
+
+
 def test_an_environment_must_be_one_of_three(world: World, tmp_path: Path) -> None:
     """Given a word that the playbooks do not know, then it is refused: they would not take it for production."""
     with pytest.raises(AnsibleParserError, match="environments holds production: prod"):
         read(tmp_path, environments={"production": "prod"})
+
+
+def test_two_sources_never_make_one_host_of_two_applications(world: World, tmp_path: Path) -> None:
+    """Given two Coolify with an application of one name, in two files of an inventory, then it is an error that says
+    what to do, and not one host of which the other is lost; the same application twice is one host."""
+    first = read(tmp_path)
+    assert read(tmp_path, data=first.data).names() == ["tracker_production"]
+    world.applications[0]["uuid"] = other = "of-the-other-coolify-xxx"
+    world.envs[other] = [row("DATABASE_URL", dsn("ep-calm-sea-1"))]
+    with pytest.raises(AnsibleParserError, match=r"tracker_production is 00a.* in another source of .* hostnames"):
+        read(tmp_path, data=first.data)
+    named = read(tmp_path, data=first.data, hostnames=["'second_' ~ rewind_found_name"])
+    assert named.names() == ["second_tracker", "tracker_production"]
 
 
 def test_names_are_never_shared_and_never_strange(
@@ -337,3 +358,15 @@ def test_no_two_hosts_share_a_name(items: list[tuple[str, str]]) -> None:
     names = [name for name, _again in hosts.host_names(records, lambda _record: "")]
     assert len({name.lower() for name in names}) == len(names)
     assert all(set(name) <= set(string.ascii_letters + string.digits + "_.-") for name in names)
+
+
+def test_a_name_does_not_depend_on_what_can_be_read_of_another_application(world: World, tmp_path: Path) -> None:
+    """Given an application on another database with the same name, then the target is called the same whether that one
+    is left out, listed, or cannot be read for once: journals, locks and confirmations go by the name."""
+    other = world.application("tracker", row("DATABASE_URL", "postgresql://db.internal/x"), project="Second")
+    named = [read(tmp_path).names("rewind_targets"), read(tmp_path, list_others=True).names("rewind_targets")]
+    world.answers[f"/applications/{other}/envs"] = (403, {"message": "Forbidden"})
+    named.append(read(tmp_path).names("rewind_targets"))
+    world.answers[f"/applications/{other}/envs"] = (502, {"message": "Bad gateway"})
+    named.append(read(tmp_path).names("rewind_targets"))
+    assert named == [["tracker_production_00axxxxx"]] * 4

@@ -346,3 +346,14 @@ def test_health_is_a_group(world: World, tmp_path: Path, status: str | None, mor
     world.database("ep-calm-sea-1")
     world.application("tracker", row("DATABASE_URL", dsn("ep-calm-sea-1")), status=status, **more)
     assert f"health_{health}" in read(tmp_path).groups("tracker_production")
+
+
+def test_a_project_that_is_too_slow_for_the_list_is_read_by_itself(world: World, tmp_path: Path) -> None:
+    """Given a list that only names a project (unavailable_project_ids), then its applications are targets too."""
+    world.database("ep-calm-sea-1", project="shop")
+    world.database("ep-dark-sky-2", project="blog")
+    world.application("shop", row("DATABASE_URL", dsn("ep-calm-sea-1")))
+    world.application("blog", row("DATABASE_URL", dsn("ep-dark-sky-2")))
+    for slow, page in ((("blog-12345678",), 400), (("shop-12345678", "blog-12345678"), 1)):
+        world.slow, world.page = set(slow), page
+        assert read(tmp_path).names("rewind_targets") == ["blog_production", "shop_production"]

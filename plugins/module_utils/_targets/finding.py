@@ -37,7 +37,8 @@ class Wanted:
 
 
 def find_targets(coolify: CoolifyClient, neon: NeonClient, wanted: Wanted, task: Task) -> list[Json]:
-    """A record of each application and service that has to do with Neon, without any secret, ordered by name.
+    """A record of each application and service, without any secret, ordered by name; ``listed`` where it has to do with
+    Neon.
 
     Requests: one per application, service and shared scope, project and server of Coolify; a page of Neon's projects,
     one per project until all hosts are found, and one more per project that has one of them.
@@ -59,4 +60,4 @@ def find_targets(coolify: CoolifyClient, neon: NeonClient, wanted: Wanted, task:
         judge(item, shared.seen_by(item.place), hosts, wanted.env_keys, list_others=wanted.list_others)
         for item in deployed
     ]
-    return sorted((record for record in records if record), key=lambda record: (record["name"], record["uuid"]))
+    return sorted(records, key=lambda record: (record["name"], record["uuid"]))

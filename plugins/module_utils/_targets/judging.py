@@ -57,8 +57,9 @@ def texts(deployed: Deployed, shared: Mapping[str, str]) -> list[tuple[Row, str]
 
 def judge(
     deployed: Deployed, shared: Mapping[str, str], hosts: NeonHosts, env_keys: Sequence[str], *, list_others: bool
-) -> Json | None:
-    """The record of an application or service, plain and without any secret; None where it has nothing to do with Neon.
+) -> Json:
+    """The record of an application or service, plain and without any secret; not ``listed`` where it has nothing to do
+    with Neon: then it only keeps its name from others, as it would where its variables cannot be read for once.
 
     :param shared: the shared variables that it sees, by scope and name.
     :param env_keys: the variables that may hold the connection string, the likeliest first; any other comes after.
@@ -69,7 +70,7 @@ def judge(
     if not clues:
         if unknown:
             return _record(deployed, None, unknown)
-        return _record(deployed, None, _OTHER) if list_others else None
+        return {**_record(deployed, None, _OTHER), "listed": list_others}
     if deployed.owner.kind == "service":
         return _record(deployed, clues[0], _SERVICE)
     chosen, reason = _choose(clues, env_keys)
@@ -198,6 +199,7 @@ def _record(deployed: Deployed, clue: Clue | None, reason: str) -> Json:
         "supported": not reason,
         "reason": reason or None,
         "unsure": deployed.unsure,
+        "listed": True,
         "env_key": clue.key if clue else None,
         "neon": _neon(clue) if clue else None,
     }
