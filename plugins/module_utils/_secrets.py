@@ -87,10 +87,13 @@ def _forms(secret: str) -> set[str]:
     """The ways in which a secret is written in URLs, JSON, representations and encodings."""
     if len(secret) < SHORTEST:
         return set()
-    forms = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), unquote(secret)}
-    forms |= {form.lower() for form in (quote(secret, safe=""),) if form != secret}
+    # The environment gives bytes that are no text as lone surrogates.
+    quoted = quote(secret, safe="", errors="surrogatepass")
+    forms = {secret, quoted, quote(secret, errors="surrogatepass"), unquote(secret)}
+    forms.add(quote_plus(secret, errors="surrogatepass"))
+    forms |= {form.lower() for form in (quoted,) if form != secret}
     forms |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
-    raw = secret.encode()
+    raw = secret.encode(errors="surrogatepass")
     forms.add(raw.hex())
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         for shift in range(3):
@@ -120,7 +123,7 @@ def keyed_hash(value: str, state_dir: str | Path | None, *, write: bool) -> str:
     with others of the same run.
     """
     key = _key(Path(state_dir).expanduser() if state_dir else None, write)
-    return hmac.new(key, value.encode(), hashlib.sha256).hexdigest()[:12]
+    return hmac.new(key, value.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()[:12]
 
 
 # Made when the collection is loaded, which in the controller's process happens once per run, before the forks: hashes

@@ -51,6 +51,15 @@ def test_structures_are_masked_with_their_keys() -> None:
     }
 
 
+def test_a_secret_that_is_no_text_is_masked_all_the_same(tmp_path: Path) -> None:
+    """Given bytes in the environment that are no UTF-8, then they are masked and told apart like any other."""
+    secret = b"a-token-\xff\xfe-of-bytes".decode(errors="surrogateescape")
+    masker = Masker([secret])
+    assert masker.text(f"before {secret} after") == f"before {MASK} after"
+    assert masker.text(secret.encode(errors="surrogatepass").hex()) == MASK
+    assert keyed_hash(secret, tmp_path, write=True) != keyed_hash(f"{secret}x", tmp_path, write=True)
+
+
 def test_a_short_secret_does_not_destroy_other_words() -> None:
     """Given the secret "db", then it is masked where it stands alone, and neondb stays readable."""
     masker = Masker(["db"])
