@@ -122,6 +122,7 @@ def _deploy(target: Target) -> None:
     wait_for(lambda: target.shown_status() == "running:healthy", seconds=60, what="Coolify's look at the health")
 
 
+@pytest.mark.long
 def test_an_application_that_migrates_at_start_is_restored_only_with_a_commit_that_fits(
     playbooks: Playbooks, control: Control, targets: Targets
 ) -> None:

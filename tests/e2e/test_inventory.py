@@ -207,6 +207,7 @@ def test_a_cached_inventory_asks_nothing(
     assert find_secrets({"cache": kept.read_text(encoding="utf-8")}, inventory.playbooks.known_secrets()) == []
 
 
+@pytest.mark.long
 def test_tokens_that_see_less_say_so(inventory: Inventory, world: dict[str, str], control: Control) -> None:
     """Given a token without read:sensitive, a key of one project, and tokens that are refused, then each is clear."""
     weak = control.call("POST", "/tokens", {"service": "coolify", "abilities": ["read"]})["token"]

@@ -58,6 +58,7 @@ def test_other_consumers_of_the_primary_stop_the_run_until_each_is_named(
     assert second.environ()["REPORTS_URL"] == second.string("REPORTS_URL")
 
 
+@pytest.mark.long
 def test_a_consumer_that_is_to_be_ignored_stays_where_it_is(
     playbooks: Playbooks, shared: tuple[Target, Target]
 ) -> None:
@@ -145,6 +146,7 @@ def test_the_latest_backup_is_restored_from_although_it_expires_and_the_primary_
     assert cleared < made, "the expiry is cleared before the backup becomes a parent"
 
 
+@pytest.mark.long
 def test_an_instant_can_be_restored_to_by_a_relative_time(playbooks: Playbooks, targets: Targets) -> None:
     """Given "-1s" after a quiet second, the check resolves it once and shows it in UTC."""
     at = instant()

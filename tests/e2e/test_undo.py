@@ -110,6 +110,7 @@ def test_each_undo_takes_back_the_newest_cutover_that_stands_and_never_an_older_
     assert "nothing to take back" in nothing.message
 
 
+@pytest.mark.long
 def test_the_undo_of_a_restore_in_place_protects_the_primary_as_before(playbooks: Playbooks, targets: Targets) -> None:
     """Given a protected primary that a restore in place was allowed to unprotect, then so may its undo."""
     case = Case(playbooks, targets.make("shielded"))

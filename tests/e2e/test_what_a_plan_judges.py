@@ -65,6 +65,7 @@ def test_a_locked_row_is_moved_and_taken_back_with_the_string_from_the_environme
     assert target.served() == "later" == target.stored(old["id"])
 
 
+@pytest.mark.long
 def test_what_an_undo_could_not_write_is_told_with_everything_else(
     playbooks: Playbooks, control: Control, targets: Targets
 ) -> None:
@@ -108,6 +109,7 @@ class Meddler(threading.Thread):
         self.has_changed = answer.is_success
 
 
+@pytest.mark.long
 def test_a_row_that_somebody_changes_after_the_plan_stops_the_run_and_stays_as_it_is(
     playbooks: Playbooks, control: Control, targets: Targets
 ) -> None:
