@@ -106,6 +106,7 @@ def test_a_primary_that_cannot_be_read_any_more_stops_the_run_before_its_cutover
     story.assert_restored(runs=2)
 
 
+@pytest.mark.long
 def test_a_fence_that_fails_leaves_a_proven_cutover_open_until_it_is_finished(tell: Tell) -> None:
     """Given computes of the old primary that cannot be disabled, the run fails, says so, and the next one finishes."""
     story = tell("repoint")
@@ -181,6 +182,7 @@ def head_of(story: Story, branch_id: str) -> str:
     return str(row[0])
 
 
+@pytest.mark.long
 def test_a_check_after_a_run_that_stopped_wakes_nothing(tell: Tell) -> None:
     """Given a restore branch that waits for a yes and has gone to sleep, a check lists its compute and leaves it."""
     story = tell("repoint", variables={"rewind_environment": "production"})

@@ -40,6 +40,7 @@ def test_when_a_run_is_under_way_then_a_second_one_is_refused_and_writes_nothing
     story.assert_restored()
 
 
+@pytest.mark.long
 def test_when_the_lock_is_another_controllers_then_it_must_be_broken_by_name(tell: Tell) -> None:
     """Given a killed run whose locks another host holds, only break_lock with its name lets the next run go on."""
     story = tell("repoint")
