@@ -413,7 +413,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             try:
                 name = self._compose(expression, values)
             except Exception as error:
-                if options["strict"]:
+                if options["strict"] and values["rewind_supported"]:
                     raise AnsibleParserError(f"{self.NAME}: name a host by {expression}: {error}") from None
                 continue
             if isinstance(name, str) and name:

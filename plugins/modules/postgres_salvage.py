@@ -140,9 +140,9 @@ notes:
     side cannot take (a number or text that is too long, a label that its enum does not have, a null), new rows that
     lack a value which they must have there, deletions where the new side has columns that were not compared, and rows
     in which both sides differ in a column that came only after the restore point.
-  - Unique values are given up before another row takes them. Of rows that only exchange theirs one is null for a
-    moment, or has a number or text that no row has. They are marked C(CONFLICT) where neither is safe (a check, a
-    foreign key, another type, a part of the primary key, an index over an expression), and so is a row whose value a
+  - Unique values are given up before another row takes them. Of rows that only exchange theirs one has a number or
+    text for a moment that no row has. They are marked C(CONFLICT) where that is not safe (a check, a foreign key,
+    another type, a part of the primary key, something in the table that is computed), and so is a row whose value a
     deleted one must keep until nothing refers to that any more, where it cannot be null.
   - What only one row may have is judged by what unique indexes and exclusion constraints say, with expressions and
     conditions. One that the old or the new side cannot compute is named; a clash there makes the transaction fail, and

@@ -35,6 +35,7 @@ class Column:
     :param checked: whether a check may mind that it is null, or that something is computed from that.
     :param equality: the operator for that where the type is not `comparable` and has one all the same.
     :param labels: of an enum, or of an array of one.
+    :param computed_from: whether something in the table may be computed from it: an expression of a column or index.
     :param computed: the expression of one that is generated, which PostgreSQL computes and nothing writes.
     """
 
@@ -50,6 +51,7 @@ class Column:
     has_default: bool = False
     labels: frozenset[str] = frozenset()
     computed: str | None = None
+    computed_from: bool = False
 
     @cached_property
     def sql(self) -> str:
@@ -267,6 +269,7 @@ def _table(row: Row, columns: list[Row], unique: list[Row], keys: list[Row]) -> 
             item["has_default"],
             frozenset(item["labels"]),
             item["computed"],
+            item["computed_from"],
         )
         for item in own
         if not item["generated"] or item["name"] in needed

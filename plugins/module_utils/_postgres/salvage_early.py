@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a row holds for a moment where another one must have its unique value first: null, else what no row has."""
+"""What a row holds for a moment where another one must have its unique value first: what no row has.
+
+Not null: the statement that ends it must find only what the file itself has put there, also where the file is applied
+late, or twice.
+"""
 
 from __future__ import annotations
 
@@ -43,18 +47,13 @@ class Early:
         self._tied |= {name for key in structure.referring_to(table.full_name) for name in key.referenced}
         self._count = 0
 
-    def instead(self, uniques: Iterable[Unique]) -> dict[str, str | None] | None:
+    def instead(self, uniques: Iterable[Unique]) -> dict[str, str] | None:
         """By column what frees all that the row has in these; None where nothing surely does."""
-        found: dict[str, str | None] = {}
+        found: dict[str, str] = {}
         for unique in uniques:
             if found.keys() & {part.column for part in unique.parts}:
                 continue
             usable = [item for item in _alone(self._table, unique) if item.name not in self._tied]
-            others = [other for other in self._table.unique if other is not unique]
-            name = nullable(self._table, unique)
-            if name is not None and name not in self._tied and not any(x.may_hold_nulls([name]) for x in others):
-                found[name] = None
-                continue
             free = next(((item.name, value) for item in usable if (value := self._value(item)) is not None), None)
             if free is None:
                 return None
@@ -64,7 +63,12 @@ class Early:
     def _value(self, column: Column) -> str | None:
         # A partition takes only what it is for; an expression may make the same of two values.
         concerned = [unique for unique in self._table.unique if column.name in unique.columns]
-        if self._table.kind == "p" or self._count >= _MOST or not all(unique.is_plain for unique in concerned):
+        if (
+            column.computed_from
+            or self._table.kind == "p"
+            or self._count >= _MOST
+            or not all(unique.is_plain for unique in concerned)
+        ):
             return None
         if column.type in _NUMBERS:
             self._count += 1

@@ -21,6 +21,10 @@ SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS full_name, a.attnam
        OR EXISTS (SELECT FROM pg_catalog.pg_attribute g WHERE g.attrelid = c.oid AND g.attgenerated <> ''
                   AND (g.attnotnull OR EXISTS (SELECT FROM pg_catalog.pg_constraint k
                        WHERE k.conrelid = c.oid AND k.contype = 'c' AND g.attnum = ANY (k.conkey)))) AS checked,
+       EXISTS (SELECT FROM pg_catalog.pg_attribute g WHERE g.attrelid = c.oid AND g.attgenerated <> '')
+       OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid
+                  AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL))
+       OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'x') AS computed_from,
        a.atthasdef OR a.attidentity <> '' AS has_default,
        ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = leaf.oid) AS labels,
        (SELECT pg_catalog.format('OPERATOR(%%I.%%s)', pn.nspname, op.oprname)

@@ -126,7 +126,7 @@ def changed(table: Table, before: Values, after: Values) -> list[str]:
     return [column.name for column, one, other in pairs if one != other and column.computed is None]
 
 
-def give_up(table: Table, before: Values, after: Values, instead: Mapping[str, str | None]) -> str:
+def give_up(table: Table, before: Values, after: Values, instead: Mapping[str, str]) -> str:
     """Sets columns of a row that is still to be changed to what it holds meanwhile, while it is as it was."""
     sets = ", ".join(f"{identifier(name)} = {literal(value)}" for name, value in instead.items())
     same = _all(table, before, dict.fromkeys((*changed(table, before, after), *instead)))

@@ -51,7 +51,7 @@ class Writer:
         }
         self._deleted = 0
         self._early = Early(table, structure)
-        self._instead: dict[Values, dict[str, str | None]] = {}
+        self._instead: dict[Values, dict[str, str]] = {}
         self.takes: dict[Values, tuple[Change, Verdict]] = {}
         """The changes that take another row's unique value, by their keys."""
         self.columns: set[str] | None = None
@@ -151,8 +151,10 @@ class Writer:
 
     def _may_be_early(self, key: Values, takers: Sequence[Values]) -> bool:
         change, verdict = self.takes[key]
-        # What can be written only late would be missed until then.
+        # What can be written only late would be missed until then; what follows a parent has changed by then.
         if change.base is None or change.old is None or verdict.late:
+            return False
+        if self._follows & set(salvage_sql.changed(self.table, change.base, change.old)):
             return False
         wanted = [unique for taker in takers for unique, holder in self.takes[taker][1].takes if holder == key]
         instead = self._early.instead(dict.fromkeys(wanted))
@@ -160,6 +162,6 @@ class Writer:
             self._instead[key] = instead
         return instead is not None
 
-    def _holding(self, row: Values, instead: Mapping[str, str | None]) -> Values:
+    def _holding(self, row: Values, instead: Mapping[str, str]) -> Values:
         places = {self.table.places[name]: value for name, value in instead.items()}
         return tuple(places.get(place, value) for place, value in enumerate(row))
