@@ -83,17 +83,23 @@ class Masker:
         return self._pattern
 
 
+def _bytes(secret: str) -> bytes:
+    """As it was in the environment, which gives bytes that are no text as lone surrogates."""
+    try:
+        return secret.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return secret.encode(errors="surrogatepass")
+
+
 def _forms(secret: str) -> set[str]:
     """The ways in which a secret is written in URLs, JSON, representations and encodings."""
     if len(secret) < SHORTEST:
         return set()
-    # The environment gives bytes that are no text as lone surrogates.
-    quoted = quote(secret, safe="", errors="surrogatepass")
-    forms = {secret, quoted, quote(secret, errors="surrogatepass"), unquote(secret)}
-    forms.add(quote_plus(secret, errors="surrogatepass"))
+    raw = _bytes(secret)
+    quoted = quote(raw, safe="")
+    forms = {secret, quoted, quote(raw), quote_plus(raw), unquote(secret)}
     forms |= {form.lower() for form in (quoted,) if form != secret}
     forms |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
-    raw = secret.encode(errors="surrogatepass")
     forms.add(raw.hex())
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         for shift in range(3):
@@ -123,7 +129,7 @@ def keyed_hash(value: str, state_dir: str | Path | None, *, write: bool) -> str:
     with others of the same run.
     """
     key = _key(Path(state_dir).expanduser() if state_dir else None, write)
-    return hmac.new(key, value.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()[:12]
+    return hmac.new(key, _bytes(value), hashlib.sha256).hexdigest()[:12]
 
 
 # Made when the collection is loaded, which in the controller's process happens once per run, before the forks: hashes

@@ -23,6 +23,10 @@ class Clock:
 CLOCK: Clock = Clock()
 
 
+# Seconds: a whole window of either API's limit, and some.
+_LONGEST_CREDIT = 90.0
+
+
 class Deadline:
     """An instant after which nobody waits any more.
 
@@ -48,9 +52,12 @@ class Deadline:
     def patience(self) -> float:
         """Seconds left for a request and its repetitions, which have no less for having been let through late.
 
-        What is waited for as a whole, an operation or a deployment, goes on meanwhile: for it, `left` holds.
+        What is waited for as a whole, an operation or a deployment, goes on meanwhile: for it, `left` holds, and no
+        single request overruns that by more than `_LONGEST_CREDIT`.
         """
-        return float("inf") if self.seconds is None else max(0.0, self.seconds + self.queued - self.elapsed())
+        if self.seconds is None:
+            return float("inf")
+        return max(0.0, self.left(), min(self.seconds + self.queued - self.elapsed(), _LONGEST_CREDIT))
 
     @property
     def passed(self) -> bool:

@@ -158,6 +158,16 @@ def test_who_was_let_through_late_is_as_patient_as_ever(script: Script, clock: F
     assert api.deadline.passed and 0 < api.deadline.patience() <= 10
 
 
+def test_what_was_queued_before_does_not_add_up(clock: FakeClock) -> None:
+    """Given an operation whose many polls were let through late, then none of them overruns its deadline for long."""
+    deadline = Deadline(900)
+    deadline.queued = 600.0
+    clock.sleep(895)
+    assert deadline.patience() == pytest.approx(90.0)
+    clock.sleep(600)
+    assert deadline.passed and deadline.patience() == pytest.approx(5.0)
+
+
 def test_who_would_wait_beyond_the_deadline_is_told_and_takes_nobodys_turn(script: Script, clock: FakeClock) -> None:
     """Given a deadline before the next turn, then nothing is sent, the error says why, and no instant is reserved."""
     script.expect("GET", "/version", "4.3.11")
