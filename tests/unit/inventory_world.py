@@ -64,6 +64,7 @@ class World:
     page: int = 400
     slow: set[str] = dataclasses.field(default_factory=set)
     """The ids of Neon projects that are too slow for the list: it names them only."""
+    slow_on_each_page: bool = False
     key: str = "org"
     """``org``; ``personal``, which must name an organization; or the id of the only project."""
     answers: dict[str, tuple[int, Any]] = dataclasses.field(default_factory=dict)
@@ -203,7 +204,9 @@ class World:
         cursor = page[-1]["id"] if page else query.get("cursor", "")
         slow = [item["id"] for item in page if item["id"] in self.slow]
         shown = [item for item in page if item["id"] not in slow]
-        more = {"unavailable_project_ids": slow} if slow else {}
+        # Nobody says whether a page names only its own, or all that there are.
+        named = [*sorted(self.slow)] if self.slow_on_each_page else slow
+        more = {"unavailable_project_ids": named} if named else {}
         return 200, {"projects": shown, "pagination": {"cursor": cursor}, **more}
 
 

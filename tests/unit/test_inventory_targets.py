@@ -354,6 +354,7 @@ def test_a_project_that_is_too_slow_for_the_list_is_read_by_itself(world: World,
     world.database("ep-dark-sky-2", project="blog")
     world.application("shop", row("DATABASE_URL", dsn("ep-calm-sea-1")))
     world.application("blog", row("DATABASE_URL", dsn("ep-dark-sky-2")))
-    for slow, page in ((("blog-12345678",), 400), (("shop-12345678", "blog-12345678"), 1)):
-        world.slow, world.page = set(slow), page
+    both = ("shop-12345678", "blog-12345678")
+    for slow, page, each in ((both[1:], 400, False), (both, 1, False), (both, 1, True), (both[1:], 1, True)):
+        world.slow, world.page, world.slow_on_each_page = {*slow, *["deleted-12345678"] * each}, page, each
         assert read(tmp_path).names("rewind_targets") == ["blog_production", "shop_production"]

@@ -58,16 +58,24 @@ class NeonClient:
         query: Json = {"org_id": org_id, "limit": PROJECTS_PAGE}
         found: list[Json] = []
         seen: set[str] = set()
+        slow: dict[str, None] = {}
         while True:
             reply = self._call("GET", "/projects", doing, params=query)
             page = _list(reply, "projects", doing)
             found += page
-            # There, and too slow for the list: to leave one out would be to say that its computes do not exist.
-            slow = [str(item) for item in reply.body.get("unavailable_project_ids") or ()]
-            found += [self.project(project_id) for project_id in slow]
-            # The cursor is always there: only an empty page is surely the last one.
-            if not (page or slow) or not _turned(reply, "cursor", query, seen, doing):
-                return found
+            named = [str(item) for item in reply.body.get("unavailable_project_ids") or ()]
+            is_new = bool(page) or not slow.keys() >= set(named)
+            slow |= dict.fromkeys(named)
+            # The cursor is always there: only a page with nothing new is surely the last one.
+            if not is_new or not _turned(reply, "cursor", query, seen, doing):
+                break
+        # There, and too slow for the list: to leave one out would be to say that its computes do not exist.
+        listed = {project.get("id") for project in found}
+        for project_id in [name for name in slow if name not in listed]:
+            # It may have been deleted since.
+            with contextlib.suppress(NotFound):
+                found.append(self.project(project_id))
+        return found
 
     def organizations(self) -> list[Json]:
         """The organizations of a personal key's user. :raises NotFound: for every other kind of key."""

@@ -119,18 +119,25 @@ def _opened(
     for key, others in left.items():
         for other in others:
             takers[other].append(key)
-    early: list[Values] = []
-    while True:
-        parts = list(_groups(left))
-        circle = next((part for part in parts if len(part) > 1 or part[0] in left[part[0]]), None)
-        if circle is None:
-            return _Opened(early, [key for part in parts for key in part])
-        opener = next((one for one in circle if may_be_early(one, takers[one])), None)
-        if opener is None:
-            return None
-        early.append(opener)
-        for other in takers[opener]:
-            left[other].discard(opener)
+    opened = _Opened([], [])
+    waiting = [list(takes)]
+    while waiting:
+        inside = waiting.pop()
+        members = set(inside)
+        parts = list(_groups({key: left[key] & members for key in inside}))
+        if len(parts) > 1:
+            waiting.extend(reversed(parts))
+        elif len(inside) == 1 and inside[0] not in left[inside[0]]:
+            opened.order.append(inside[0])
+        else:
+            opener = next((one for one in inside if may_be_early(one, takers[one])), None)
+            if opener is None:
+                return None
+            opened.early.append(opener)
+            for other in takers[opener]:
+                left[other].discard(opener)
+            waiting.append(inside)
+    return opened
 
 
 def _groups(graph: Mapping[Values, Collection[Values]]) -> Iterator[list[Values]]:
