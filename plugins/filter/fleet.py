@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible.utils.helpers import pct_to_int
 from ansible_collections.rewind.database.plugins.module_utils import _fleet
 
 
@@ -25,6 +27,34 @@ def batches(value: Any) -> list[str]:
                 f'batches: "{size}" is no number of targets and no share. Say for example 1,5,100%.'
             )
     return sizes
+
+
+def fleet_failed_before(rows: Iterable[Mapping[str, Any]], first: str, sizes: Any) -> list[str]:
+    """The targets that failed in the batches before that of `first`.
+
+    One without an outcome was out before its turn: that stops the batches after its own, and says nothing about the
+    others of it.
+    """
+    found = list(rows)
+    begins = _batch_begins(len(found), [row["target"] for row in found].index(first), batches(sizes))
+    failed = []
+    for number, row in enumerate(found):
+        if row["target"] == first:
+            break
+        if row.get("outcome", _fleet.FAILED if number < begins else _fleet.OK) == _fleet.FAILED:
+            failed.append(str(row["target"]))
+    return failed
+
+
+def _batch_begins(total: int, place: int, sizes: list[str]) -> int:
+    """Where the batch of a place begins, as Ansible counts: among all targets, those that are out as well."""
+    begins = 0
+    for size in itertools.chain(sizes, itertools.repeat(sizes[-1])):
+        ends = begins + pct_to_int(size, total)
+        if place < ends:
+            break
+        begins = ends
+    return begins
 
 
 def fleet_report(rows: Iterable[Mapping[str, Any]], verb: str, check: bool = False) -> dict[str, Any]:
@@ -54,6 +84,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "batches": batches,
+            "fleet_failed_before": fleet_failed_before,
             "fleet_report": fleet_report,
             "fleet_said": fleet_said,
             "fleet_holder": fleet_holder,

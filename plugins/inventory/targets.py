@@ -354,8 +354,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         from ansible_collections.rewind.database.plugins.module_utils._targets import hosts
 
         addresses = self._addresses(options)
-        found = [hosts.variables(record, options["environments"], addresses) for record in records]
-        by_uuid = {record["uuid"]: values for record, values in zip(records, found, strict=True)}
+        by_uuid = {record["uuid"]: hosts.variables(record, options["environments"], addresses) for record in records}
         listed = [record for record in records if record["listed"]]
         groups_of = hosts.group_names(listed, options["group_by"])
         taken = {"all", "ungrouped", hosts.TARGETS, hosts.UNSUPPORTED}.union(*groups_of)
@@ -386,8 +385,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         host = self.inventory.hosts[name]
         for variable, value in values.items():
             host.set_variable(variable, value)
-        # Nothing runs on what is not supported, and little is known of it: it must not take the inventory from others.
-        strict = options["strict"] and bool(values["rewind_supported"])
+        strict = self._is_strict(values, options)
         self._set_composite_vars(options["compose"], values, name, strict=strict)
         self._add_host_to_composed_groups(options["groups"], values, name, strict=strict)
         self._add_host_to_keyed_groups(options["keyed_groups"], values, name, strict=strict)
@@ -407,13 +405,18 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                 "the option hostnames, for example with 'rewind_found_server' in them."
             )
 
+    @staticmethod
+    def _is_strict(values: Mapping[str, Any], options: Json) -> bool:
+        """Nothing runs on what is not supported, and little is known of it: it must not cost the others."""
+        return bool(options["strict"] and values["rewind_supported"])
+
     def _named(self, values: Mapping[str, Any], options: Json) -> str:
         """The first of the user's expressions that gives a text; empty where none does."""
         for expression in options["hostnames"]:
             try:
                 name = self._compose(expression, values)
             except Exception as error:
-                if options["strict"] and values["rewind_supported"]:
+                if self._is_strict(values, options):
                     raise AnsibleParserError(f"{self.NAME}: name a host by {expression}: {error}") from None
                 continue
             if isinstance(name, str) and name:

@@ -22,15 +22,13 @@ from ._answers import Reply, error_text, expected, is_foreign, query_value, retr
 from ._errors import (
     ApiError,
     InvalidInput,
-    Locked,
-    NotFound,
     RewindError,
-    Unauthorized,
     UnknownOutcome,
     Unreachable,
 )
 from ._pace import shared
 from ._predicted import predicted_in
+from ._refusals import failure_of
 from ._service import SERVICES, Service, checked_proxy, checked_url, headers, verify
 from ._task import Task
 from ._turns import Turns
@@ -230,7 +228,7 @@ class Api:
             else:
                 if expected(reply, expect) and not is_foreign(reply):
                     return reply
-                failure = self._failure(reply, doing)
+                failure = failure_of(self.service, reply, doing)
                 if reply.status < 500 and reply.status not in PASSING and not is_foreign(reply):
                     raise failure
                 if reply.status in PASSING:
@@ -263,7 +261,7 @@ class Api:
                 ) from None
             if expected(reply, expect) and not is_foreign(reply):
                 return reply
-            failure = self._failure(reply, doing)
+            failure = failure_of(self.service, reply, doing)
             if reply.status in not_done:
                 self._pause(reply, pauses, doing, failure)
                 continue
@@ -336,42 +334,6 @@ class Api:
         pause = min(pause, patience)
         self.task.progress(f"{doing}: {failure.text.removeprefix(doing + ': ')}; waiting {pause:.0f} s")
         _waiter.CLOCK.sleep(pause)
-
-    def _failure(self, reply: Reply, doing: str) -> ApiError:
-        """The typed error of an answer whose status is an error."""
-        service = self.service
-        text = f"{doing}: {error_text(reply.body) or 'no reason given'}"
-        common: dict[str, Any] = {"http_status": reply.status, "request_id": reply.request_id}
-        code = reply.body.get("code") if isinstance(reply.body, dict) else None
-        if isinstance(code, str) and code:
-            common["code"] = code.lower()
-        if reply.status in (401, 403):
-            hint = (
-                f"Set {service.token_option} or {service.token_variable} to a token of {service.name} that is valid "
-                "and has the ability that this needs."
-            )
-            return Unauthorized(text, hint=hint, **common)
-        if is_foreign(reply):
-            return ApiError(
-                f"{text}; this is no answer of {service.name}",
-                code="foreign_answer",
-                retryable=True,
-                hint=f"{service.name} may be starting, or {service.url_option} may lead elsewhere.",
-                **common,
-            )
-        if reply.status == 404:
-            return NotFound(
-                text,
-                hint=f"Check the id, and that the token may see it: {service.name} answers 404 for both.",
-                **common,
-            )
-        if reply.status == 423:
-            return Locked(
-                text, retryable=True, hint="Wait for the running operations, or raise wait_timeout.", **common
-            )
-        if 300 <= reply.status < 400:
-            return ApiError(text, hint=f"The service redirects elsewhere: correct {service.url_option}.", **common)
-        return ApiError(text, retryable=reply.status == 429 or reply.status >= 500, **common)
 
     def _network_failure(self, error: httpx.TransportError, doing: str) -> ApiError:
         reason = str(error) or type(error).__name__

@@ -15,12 +15,10 @@ from ._errors import ApiError
 from ._pace import Shared
 from ._service import Service
 from ._task import Task
-from ._waiter import Deadline
+from ._waiter import LONGEST_TURN, Deadline
 
-# A shorter wait for one's turn is not worth a line.
-QUIET_TURN = 3.0
-# A whole window of either API's limit, and some.
-LONGEST_TURN = 90.0
+# Seconds: a shorter wait for one's turn is not worth a line.
+_QUIET = 3.0
 
 
 class Turns:
@@ -59,12 +57,12 @@ class Turns:
                 retryable=True,
                 hint="Run again with fewer forks, or later.",
             )
-        if seconds > QUIET_TURN:
+        if seconds > _QUIET:
             self._task.progress(f"{doing}: waiting {seconds:.0f} s, to stay within the limit of {self._service.name}")
         if seconds > 0:
             before = _waiter.CLOCK.monotonic()
             _waiter.CLOCK.sleep(seconds)
-            deadline.queued += _waiter.CLOCK.monotonic() - before
+            deadline.excuse(_waiter.CLOCK.monotonic() - before)
 
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """Somebody else may have used up the limit: nobody here needs to ask before it is over."""

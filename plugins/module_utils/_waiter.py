@@ -22,9 +22,8 @@ class Clock:
 
 CLOCK: Clock = Clock()
 
-
-# Seconds: a whole window of either API's limit, and some.
-_LONGEST_CREDIT = 90.0
+# Seconds that one request may wait for its turn: a whole window of either API's limit, and some.
+LONGEST_TURN = 90.0
 
 
 class Deadline:
@@ -35,8 +34,7 @@ class Deadline:
 
     def __init__(self, seconds: float | None) -> None:
         self.seconds = seconds
-        # How much of it was spent waiting for one's turn with a service whose limit others used up.
-        self.queued = 0.0
+        self._excused = 0.0
         self.started = CLOCK.monotonic()
 
     def elapsed(self) -> float:
@@ -49,15 +47,19 @@ class Deadline:
             return float("inf")
         return max(0.0, self.seconds - self.elapsed())
 
+    def excuse(self, seconds: float) -> None:
+        """So much of it was spent waiting for one's turn with a service whose limit others used up."""
+        self._excused += seconds
+
     def patience(self) -> float:
         """Seconds left for a request and its repetitions, which have no less for having been let through late.
 
         What is waited for as a whole, an operation or a deployment, goes on meanwhile: for it, `left` holds, and no
-        single request overruns that by more than `_LONGEST_CREDIT`.
+        single request overruns that by more than `LONGEST_TURN`.
         """
         if self.seconds is None:
             return float("inf")
-        return max(0.0, self.left(), min(self.seconds + self.queued - self.elapsed(), _LONGEST_CREDIT))
+        return max(0.0, self.left(), min(self.seconds + self._excused - self.elapsed(), LONGEST_TURN))
 
     @property
     def passed(self) -> bool:

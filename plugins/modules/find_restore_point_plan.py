@@ -170,6 +170,10 @@ plan:
     window_slides:
       description: Whether that moves on with time; not while the project is younger than its window.
       type: bool
+    window_edge:
+      description: What moves on with time - where the window begins, or, in a project that is younger than its window,
+        an instant before that. What it reaches has left the window.
+      type: str
     restore_seconds:
       description: Seconds of the window that a restore reserves - C(verify_seconds), C(confirm_seconds),
         C(cutover_deadline).

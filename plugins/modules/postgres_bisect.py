@@ -193,7 +193,8 @@ search:
       type: list
       elements: str
     command:
-      description: The command that restores to the last good instant; null where none is known.
+      description: The command that restores to the last good instant; null where none is known, or where it leaves the
+        history window too soon for a restore.
       type: str
     text:
       description: All of that in lines of a terminal's width.

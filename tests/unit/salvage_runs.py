@@ -53,6 +53,26 @@ def three(cluster: Cluster, schema: str, old: str = "", new: str = "") -> tuple[
     return base, *sides
 
 
+def salvaged(cluster: Cluster, path: Path, schema: str, old: str, new: str = "") -> tuple[Json, str, str]:
+    """A salvage whose file is applied twice; what it found, and the old and the new side."""
+    base, old_side, new_side = three(cluster, schema, old, new)
+    found = run(cluster, path, base, old_side, new_side)
+    for _time in range(2):
+        apply(cluster, new_side, path)
+    return found, old_side, new_side
+
+
+def rows(cluster: Cluster, database: str, table: str = "t") -> list[str]:
+    return ask(cluster, database, f"SELECT t::text FROM {table} AS t ORDER BY 1")
+
+
+def states(cluster: Cluster, path: Path, schema: str, old: str, new: str = "") -> tuple[Json, list[str], list[str]]:
+    """As `salvaged`, with the rows of ``t`` on the old and the new side."""
+    found, *sides = salvaged(cluster, path, schema, old, new)
+    there, here = (rows(cluster, side) for side in sides)
+    return found, there, here
+
+
 def ask(cluster: Cluster, database: str, query: str) -> list[Any]:
     with cluster.connect(database) as connection:
         return [row[0] for row in connection.execute(query.encode()).fetchall()]

@@ -253,18 +253,27 @@ def test_the_slot_of_a_killed_searchs_probe_is_the_next_ones() -> None:
     assert plan(world)["problems"] == []
 
 
+@pytest.mark.parametrize("is_young", [False, True])
 @pytest.mark.parametrize("deadline", [None, 300, 3600])
 @pytest.mark.parametrize("left", [301, 700, 1200, 1799, 2000, 5000])
-def test_what_a_search_says_of_a_restore_is_what_its_plan_accepts(left: int, deadline: int | None) -> None:
+def test_what_a_search_says_of_a_restore_is_what_its_plan_accepts(
+    left: int, deadline: int | None, is_young: bool
+) -> None:
     """Given an instant near the start of a sliding window, then the restore that is named is not refused for that, also
     if it is begun somewhat later; and nothing is shortened that would do as it is."""
     world = World()
+    if is_young:
+        # The window reaches to the beginning still, and begins to slide within what a restore reserves.
+        born = parse_instant(NOW) - timedelta(seconds=world.project["history_retention_seconds"] - 300)
+        world.project["created_at"] = world.project["window_start"] = rfc3339(born)
     made = plan(world) if deadline is None else plan(world, cutover_deadline=deadline)
+    assert made["window_slides"] == (not is_young)
     told = hurry(left, made["restore_seconds"])
-    point = parse_instant(made["window_start"]) + timedelta(seconds=left)
+    point = parse_instant(made["window_edge"]) + timedelta(seconds=left)
     later = rfc3339(parse_instant(NOW) + timedelta(seconds=min(600, left / 3)))
     usual = {} if deadline is None else {"cutover_deadline": deadline}
     asked = {**usual, "point_in_time": rfc3339(point), "cutover": "repoint", "now": later}
+    assert told.options is not None
     assert "window_slides" not in codes(world.plan(**{**asked, **told.options}))
     assert bool(told.options) == bool(told.notes) == ("window_slides" in codes(world.plan(**asked)))
     if "cutover_deadline" in told.options:
@@ -274,7 +283,7 @@ def test_what_a_search_says_of_a_restore_is_what_its_plan_accepts(left: int, dea
 def test_where_nothing_is_left_of_the_window_no_restore_is_shortened() -> None:
     """Given a point that leaves the window within a minute, then the text says that it is too late for a restore."""
     told = hurry(50, plan(World())["restore_seconds"])
-    assert told.options == {} and "too short for a restore" in told.notes[0]
+    assert told.options is None and "too short for a restore" in told.notes[0]
 
 
 @pytest.mark.parametrize("why", ["default", "protected", "used", "parent", "foreign"])

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.rewind.database.plugins.filter.fleet import batches
+from ansible_collections.rewind.database.plugins.filter.fleet import batches, fleet_failed_before
 from ansible_collections.rewind.database.plugins.module_utils import _books, _fleet, _waiter
 from ansible_collections.rewind.database.plugins.module_utils._errors import Refused
 from ansible_collections.rewind.database.plugins.module_utils._lock import Locks
@@ -239,3 +239,25 @@ def test_other_batches_are_refused(said: str) -> None:
     """Given what is no size, then it is named."""
     with pytest.raises(AnsibleFilterError, match="is no number of targets and no share"):
         batches(said)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "first", "expected"),
+    [
+        ("100%", "b", []),
+        ("100%", "e", ["d"]),
+        ("1,100%", "b", ["a"]),
+        ("2,100%", "b", []),
+        ("2", "c", ["a"]),
+        ("2", "e", ["a", "d"]),
+        ("10%,30%", "c", ["a"]),
+        (["1", "40%"], "b", ["a"]),
+        ("4", "e", ["a", "d"]),
+    ],
+)
+def test_a_batch_waits_for_those_before_it_and_not_for_who_is_out(sizes: Any, first: str, expected: list[str]) -> None:
+    """Given a target that was out before its turn, and one that failed in it, then the one stops the batches after its
+    own only, and the other all that come after it."""
+    rows = [{"target": "a"}, {"target": "b", "outcome": "OK"}, {"target": "c", "outcome": "skipped"},
+            {"target": "d", "outcome": "FAILED"}, {"target": "e"}]  # fmt: skip
+    assert fleet_failed_before(rows, first, sizes) == expected

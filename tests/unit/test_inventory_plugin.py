@@ -232,6 +232,9 @@ def test_strict_does_not_fail_for_what_is_not_supported(world: World, tmp_path: 
     found = read(tmp_path, strict=True, keyed_groups=[{"key": "rewind_neon_database", "prefix": "database"}])
     assert found.names("database_shop") == ["tracker_production"]
     assert found.names("rewind_unsupported") == ["locked_production"]
+    # Neither does what is no host at all, and has nothing that a name could be made of.
+    world.application("elsewhere", row("DATABASE_URL", "postgresql://db.internal/x"))
+    assert "shop" in read(tmp_path, strict=True, hostnames=["rewind_neon_database"]).names("rewind_targets")
 
 
 def test_an_environment_must_be_one_of_three(world: World, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_who_was_let_through_late_is_as_patient_as_ever(script: Script, clock: F
 def test_what_was_queued_before_does_not_add_up(clock: FakeClock) -> None:
     """Given an operation whose many polls were let through late, then none of them overruns its deadline for long."""
     deadline = Deadline(900)
-    deadline.queued = 600.0
+    deadline.excuse(600.0)
     clock.sleep(895)
     assert deadline.patience() == pytest.approx(90.0)
     clock.sleep(600)

@@ -108,6 +108,7 @@ class World:
             "precision": 1.0,
             "confirmations": 2,
             "window_start": at(self.window_start),
+            "window_edge": at(self.window_start),
             "window_slides": True,
             "restore_seconds": {"verify_seconds": 300.0, "confirm_seconds": 600.0, "cutover_deadline": 900.0},
             "whole_window": True,
@@ -134,7 +135,7 @@ def test_each_probe_is_a_branch_at_its_instant_alone_and_annotated(world: World)
     found = world.search()["search"]
     assert (found["kind"], found["last_good"]["utc"], found["first_bad"]["utc"]) == ("found", at(399), at(400))
     assert found["command"] == f"ansible-playbook playbooks/restore.yml -e target=tracker -e point_in_time={at(399)}"
-    assert found["count"] == len(world.neon.made) == len(found["probes"]) <= 2 + 10 + 9
+    assert found["count"] == len(world.neon.made) == len(found["probes"]) <= 2 + 10 + 7
     assert (world.neon.branches, world.neon.most) == ({}, 1)
     for body, probe in zip(world.neon.made, found["probes"], strict=True):
         assert body["branch"]["parent_id"] == MAIN and body["branch"]["parent_timestamp"] == probe["at"]
@@ -157,6 +158,15 @@ def test_the_command_for_a_point_that_soon_leaves_the_window_shortens_what_a_res
     text = " ".join(" ".join(found["text"]).split())
     assert "A restore reserves 30 min of the history window" in text
     assert f"-e cutover_deadline={given['cutover_deadline']}, and is refused if it is not begun within" in text
+
+
+def test_a_point_that_leaves_the_window_at_once_gets_no_command(world: World) -> None:
+    """Given a last good instant that no restore can be begun for any more, then no command is shown that would be
+    refused, and the text says what gives more time."""
+    world.window_start = 350.0
+    found = world.search()["search"]
+    assert (found["kind"], found["last_good"]["utc"], found["command"]) == ("found", at(399), None)
+    assert "too short for a restore" in " ".join(" ".join(found["text"]).split())
 
 
 def test_the_journal_knows_each_probe_before_it_is_made(world: World, tmp_path: Path) -> None:

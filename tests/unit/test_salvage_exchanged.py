@@ -10,18 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.rewind.database.tests.unit.postgres_cluster import Cluster
-from ansible_collections.rewind.database.tests.unit.salvage_runs import Json, apply, ask, run, three
-
-
-def salvaged(cluster: Cluster, path: Path, schema: str, old: str, new: str = "") -> tuple[Json, list[str], list[str]]:
-    """A salvage whose file is applied twice; what it found, and the rows of the old and of the new side."""
-    base, old_side, new_side = three(cluster, schema, old, new)
-    found = run(cluster, path, base, old_side, new_side)
-    for _time in range(2):
-        apply(cluster, new_side, path)
-    sides = [ask(cluster, side, "SELECT t::text FROM t AS t ORDER BY 1") for side in (old_side, new_side)]
-    return found, sides[0], sides[1]
-
+from ansible_collections.rewind.database.tests.unit.salvage_runs import apply, ask, run, states, three
 
 # Free for a moment, as PostgreSQL wants it of whoever exchanges two.
 ROTATED = """UPDATE t SET {name} = {away}; UPDATE t SET {name} = {value}"""
@@ -45,7 +34,7 @@ def test_rows_exchange_their_values(cluster: Cluster, tmp_path: Path, column: st
     schema += "INSERT INTO t SELECT g, '', g FROM generate_series(1, 4) AS g"
     away = "-id" if "char" not in column else "'-' || id"
     old = ROTATED.format(name="code", away=away, value=value) + "; UPDATE t SET note = 'x' WHERE id = 2"
-    found, there, here = salvaged(cluster, tmp_path / "x.sql", schema, old)
+    found, there, here = states(cluster, tmp_path / "x.sql", schema, old)
     assert found["total"]["conflicts"] == 0 and found["total"]["changed"] == 4
     assert here == there
 
@@ -53,7 +42,7 @@ def test_rows_exchange_their_values(cluster: Cluster, tmp_path: Path, column: st
 def test_places_in_lists_are_exchanged_beside_chains_and_new_rows(cluster: Cluster, tmp_path: Path) -> None:
     """Given places in lists that go round, move on, are left and taken, with two unique values of a row that go
     different ways, then the new side has them as the old one, and its own changes stay."""
-    found, there, here = salvaged(
+    found, there, here = states(
         cluster, tmp_path / "x.sql",
         """CREATE TABLE lists (id int PRIMARY KEY); INSERT INTO lists VALUES (1), (2);
         CREATE TABLE t (id int PRIMARY KEY, list int NOT NULL REFERENCES lists (id), place int NOT NULL,
@@ -72,7 +61,7 @@ def test_places_in_lists_are_exchanged_beside_chains_and_new_rows(cluster: Clust
 
 def test_hundreds_of_rows_exchange_their_values(cluster: Cluster, tmp_path: Path) -> None:
     """Given one long round, and as many pairs as there are rows, then both come over."""
-    found, there, here = salvaged(
+    found, there, here = states(
         cluster, tmp_path / "x.sql",
         """CREATE TABLE t (id int PRIMARY KEY, one int NOT NULL UNIQUE, two int NOT NULL UNIQUE);
         INSERT INTO t SELECT g, g, g FROM generate_series(0, 599) AS g""",
@@ -112,7 +101,7 @@ def test_rows_that_cannot_be_without_their_value_are_marked(
 ) -> None:
     """Given a check, a limit, an expression or a reference that minds what a row would hold meanwhile, then those rows
     are in conflict, and the others come over."""
-    found, _there, here = salvaged(
+    found, _there, here = states(
         cluster, tmp_path / "x.sql",
         f"{schema}; INSERT INTO t (id, {name}) SELECT g, g FROM generate_series(1, 4) AS g",
         f"UPDATE t SET {name} = 90 WHERE id = 3; UPDATE t SET {name} = 3 WHERE id = 2; "
@@ -143,7 +132,7 @@ def test_what_has_changed_before_the_file_is_applied_is_not_overwritten(cluster:
 def test_what_follows_a_parent_meanwhile_is_marked(cluster: Cluster, tmp_path: Path) -> None:
     """Given rows that exchange values and whose reference follows a parent that was renamed, then those whose own
     columns PostgreSQL changes meanwhile are in conflict, and the file applies."""
-    found, _there, here = salvaged(
+    found, _there, here = states(
         cluster, tmp_path / "x.sql",
         """CREATE TABLE lists (id int PRIMARY KEY, code text UNIQUE); INSERT INTO lists VALUES (1, 'a');
         CREATE TABLE t (id int PRIMARY KEY, list text REFERENCES lists (code) ON UPDATE CASCADE,

@@ -11,21 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.rewind.database.plugins.module_utils._postgres.session import DatabaseError
 from ansible_collections.rewind.database.tests.unit.postgres_cluster import Cluster
-from ansible_collections.rewind.database.tests.unit.salvage_runs import Json, apply, ask, run, three
-
-
-def salvaged(cluster: Cluster, path: Path, schema: str, old: str, new: str = "") -> tuple[Json, str, str]:
-    """A salvage whose file is applied twice; what it found, and the old and the new side."""
-    base, old_side, new_side = three(cluster, schema, old, new)
-    found = run(cluster, path, base, old_side, new_side)
-    for _time in range(2):
-        apply(cluster, new_side, path)
-    return found, old_side, new_side
-
-
-def rows(cluster: Cluster, database: str, table: str) -> list[str]:
-    return ask(cluster, database, f"SELECT t::text FROM {table} AS t ORDER BY 1")
-
+from ansible_collections.rewind.database.tests.unit.salvage_runs import apply, ask, rows, run, salvaged, three
 
 READ_NO_MORE = "REVOKE SELECT ON parent, kept FROM CURRENT_USER"
 

@@ -12,17 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from ansible_collections.rewind.database.tests.unit.postgres_cluster import Cluster
-from ansible_collections.rewind.database.tests.unit.salvage_runs import Json, apply, ask, run, three
-
-
-def salvaged(cluster: Cluster, path: Path, schema: str, old: str, new: str = "") -> tuple[Json, list[str]]:
-    """A salvage whose file is applied twice; what it found, and the rows of ``t`` on the new side."""
-    base, old_side, new_side = three(cluster, schema, old, new)
-    found = run(cluster, path, base, old_side, new_side)
-    for _time in range(2):
-        apply(cluster, new_side, path)
-    return found, ask(cluster, new_side, "SELECT t::text FROM t ORDER BY 1")
-
+from ansible_collections.rewind.database.tests.unit.salvage_runs import apply, ask, run, states, three
 
 USERS = """CREATE TABLE t (id int PRIMARY KEY, name varchar(9), old int);
     CREATE TABLE c (id int PRIMARY KEY, t int NOT NULL REFERENCES t (id));
@@ -31,7 +21,7 @@ USERS = """CREATE TABLE t (id int PRIMARY KEY, name varchar(9), old int);
 
 def test_a_bad_migration_of_the_old_side_costs_no_rows(cluster: Cluster, tmp_path: Path) -> None:
     """Given columns that the old side added, widened and made otherwise, then rows come with what fits."""
-    found, new = salvaged(
+    found, _there, new = states(
         cluster, tmp_path / "x.sql", USERS,
         "ALTER TABLE t ADD plan text NOT NULL DEFAULT 'free', ALTER name TYPE text, ALTER id TYPE bigint,"
         " ALTER old TYPE text; INSERT INTO t VALUES (5, 'five', 'x', 'paid'), (6, 'much too long', 'y', 'free'),"
@@ -54,7 +44,7 @@ def test_a_bad_migration_of_the_old_side_costs_no_rows(cluster: Cluster, tmp_pat
 
 def test_what_only_the_new_side_has_is_neither_lost_nor_guessed(cluster: Cluster, tmp_path: Path) -> None:
     """Given columns that the new side has beside, then changes and new rows come, and deletions wait for a person."""
-    found, new = salvaged(
+    found, _there, new = states(
         cluster, tmp_path / "x.sql", USERS,
         "ALTER TABLE t DROP old; UPDATE t SET name = 'ONE' WHERE id = 1; DELETE FROM t WHERE id = 2;"
         "INSERT INTO t VALUES (5, 'five')",
@@ -66,7 +56,7 @@ def test_what_only_the_new_side_has_is_neither_lost_nor_guessed(cluster: Cluster
 
 def test_a_new_row_that_lacks_what_it_must_have_is_marked(cluster: Cluster, tmp_path: Path) -> None:
     """Given a column of the new side that must have a value, then new rows are counted and marked, and changes come."""
-    found, new = salvaged(
+    found, _there, new = states(
         cluster, tmp_path / "x.sql", USERS, "UPDATE t SET name = 'ONE' WHERE id = 1; INSERT INTO t VALUES (5, 'five')",
         "ALTER TABLE t ADD plan text; UPDATE t SET plan = 'x'; ALTER TABLE t ALTER plan SET NOT NULL",
     )  # fmt: skip
@@ -78,7 +68,7 @@ def test_a_migration_of_both_sides_brings_its_column(cluster: Cluster, tmp_path:
     """Given a column that both sides got after the restore point, then new rows bring it, and where both sides have
     another value nobody knows whose it is."""
     migrate = "ALTER TABLE t ADD plan text DEFAULT 'free';"
-    found, new = salvaged(
+    found, _there, new = states(
         cluster, tmp_path / "x.sql", USERS,
         f"{migrate} INSERT INTO t VALUES (5, 'five', 5, 'paid'); UPDATE t SET name = 'ONE' WHERE id = 1;"
         "UPDATE t SET plan = 'paid' WHERE id = 2; DELETE FROM t WHERE id = 3; UPDATE t SET name = 'FOUR' WHERE id = 4",
@@ -93,7 +83,7 @@ def test_values_that_the_new_side_does_not_know_are_marked(cluster: Cluster, tmp
     schema = """CREATE TYPE role AS ENUM ('A', 'B');
         CREATE TABLE t (id int PRIMARY KEY, role role, roles role[], a int);
         INSERT INTO t VALUES (1, 'A', '{A}', 1), (2, 'B', '{}', 2)"""
-    found, new = salvaged(
+    found, _there, new = states(
         cluster, tmp_path / "x.sql", schema,
         "ALTER TYPE role RENAME TO was; CREATE TYPE role AS ENUM ('A', 'B', 'it''s');"
         "ALTER TABLE t ALTER role TYPE role USING role::text::role, ALTER roles TYPE role[] USING roles::text::role[];"
@@ -110,7 +100,7 @@ def test_a_table_of_another_kind_or_key_is_named(cluster: Cluster, tmp_path: Pat
     """Given a table that was partitioned, and one whose key is of another type, then nothing is taken for deleted."""
     schema = """CREATE TABLE t (id int PRIMARY KEY, a int); CREATE TABLE k (id int PRIMARY KEY, a int);
         INSERT INTO t VALUES (1, 1); INSERT INTO k VALUES (1, 1)"""
-    found, new = salvaged(
+    found, _there, new = states(
         cluster, tmp_path / "x.sql", schema,
         "DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, a int) PARTITION BY RANGE (id);"
         "CREATE TABLE t1 PARTITION OF t DEFAULT; ALTER TABLE k ALTER id TYPE text; INSERT INTO k VALUES ('x', 2)",
@@ -125,7 +115,7 @@ def test_a_table_of_another_kind_or_key_is_named(cluster: Cluster, tmp_path: Pat
 
 def test_an_array_of_another_shape_is_another_value(cluster: Cluster, tmp_path: Path) -> None:
     """Given arrays whose elements stay and whose dimensions or bounds change, then the file has the change."""
-    found, new = salvaged(
+    found, _there, new = states(
         cluster, tmp_path / "x.sql",
         "CREATE TABLE t (id int PRIMARY KEY, v int[]); INSERT INTO t VALUES (1, '{1,2,3,4}'), (2, '{1,2}'), (3, '{5}')",
         "UPDATE t SET v = '{{1,2},{3,4}}' WHERE id = 1; UPDATE t SET v = '[0:1]={1,2}' WHERE id = 2",
@@ -137,7 +127,7 @@ def test_an_array_of_another_shape_is_another_value(cluster: Cluster, tmp_path: 
 def test_what_a_key_only_includes_is_no_part_of_it(cluster: Cluster, tmp_path: Path) -> None:
     """Given a primary key that includes a column, also a null one, then a change of it changes the row, and both sides'
     new row of one key is a conflict."""
-    found, new = salvaged(
+    found, _there, new = states(
         cluster, tmp_path / "x.sql",
         "CREATE TABLE t (id int, qty int, PRIMARY KEY (id) INCLUDE (qty));"
         "CREATE TABLE c (id int PRIMARY KEY, t int NOT NULL REFERENCES t (id));"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.rewind.database.tests.unit.postgres_cluster import Cluster
-from ansible_collections.rewind.database.tests.unit.salvage_runs import Json, apply, ask, run, three
+from ansible_collections.rewind.database.tests.unit.salvage_runs import states
 
 CLASHES = {
     "citext": ("email public.citext UNIQUE", "", "'A@x'", "'a@X'", "'b@x'"),
@@ -28,16 +28,6 @@ CLASHES = {
 }  # fmt: skip
 
 
-def salvaged(cluster: Cluster, path: Path, schema: str, old: str, new: str = "") -> tuple[Json, list[str], list[str]]:
-    """A salvage whose file is applied twice; what it found, and the rows of ``t`` on the old and the new side."""
-    base, old_side, new_side = three(cluster, schema, old, new)
-    found = run(cluster, path, base, old_side, new_side)
-    for _time in range(2):
-        apply(cluster, new_side, path)
-    query = "SELECT t::text FROM t ORDER BY 1"
-    return found, ask(cluster, old_side, query), ask(cluster, new_side, query)
-
-
 @pytest.mark.parametrize("kind", CLASHES)
 def test_a_clash_is_marked_and_the_rest_comes(cluster: Cluster, tmp_path: Path, kind: str) -> None:
     """Given rows of both sides of which only one may be there, then the new side's stays with all that refers to it."""
@@ -45,7 +35,7 @@ def test_a_clash_is_marked_and_the_rest_comes(cluster: Cluster, tmp_path: Path, 
     schema = f"""CREATE EXTENSION citext; CREATE EXTENSION btree_gist;
         CREATE TABLE t (id int PRIMARY KEY, {columns}); {index};
         CREATE TABLE c (id int PRIMARY KEY, t int REFERENCES t (id))"""
-    found, _old, new = salvaged(
+    found, _old, new = states(
         cluster, tmp_path / "x.sql", schema,
         f"INSERT INTO t VALUES (1, {old}), (2, {free}); INSERT INTO c VALUES (1, 1), (2, 2)",
         f"INSERT INTO t VALUES (9, {clashing})",
@@ -59,7 +49,7 @@ def test_a_clash_within_one_partition_is_marked(cluster: Cluster, tmp_path: Path
     schema = """CREATE TABLE t (id int PRIMARY KEY, a text) PARTITION BY RANGE (id);
         CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (10); CREATE TABLE t2 PARTITION OF t DEFAULT;
         CREATE UNIQUE INDEX once ON t1 (a)"""
-    found, _old, new = salvaged(
+    found, _old, new = states(
         cluster, tmp_path / "x.sql", schema, "INSERT INTO t VALUES (1, 'x'), (11, 'x')",
         "INSERT INTO t VALUES (2, 'x'), (12, 'x')",
     )  # fmt: skip
@@ -72,7 +62,7 @@ def test_a_flag_that_one_row_may_have_moves_on(cluster: Cluster, tmp_path: Path)
     schema = """CREATE TABLE t (id int PRIMARY KEY, u int, main bool, name text);
         CREATE UNIQUE INDEX once ON t (u) WHERE main;
         INSERT INTO t VALUES (1, 1, false), (2, 1, true), (3, 2, false), (4, 2, true), (5, 3, false), (6, 3, true)"""
-    found, _old, new = salvaged(
+    found, _old, new = states(
         cluster, tmp_path / "x.sql", schema,
         "UPDATE t SET main = false WHERE id IN (2, 4); UPDATE t SET main = true WHERE id IN (1, 3);"
         "DELETE FROM t WHERE id = 6; UPDATE t SET main = true WHERE id = 5",
@@ -85,7 +75,7 @@ def test_a_flag_that_one_row_may_have_moves_on(cluster: Cluster, tmp_path: Path)
 def test_an_index_of_the_new_side_that_old_rows_do_not_fit_in(cluster: Cluster, tmp_path: Path) -> None:
     """Given an expression that came later and fails for an old row, then the table's rows wait, and no file fails."""
     schema = "CREATE TABLE t (id int PRIMARY KEY, a text); INSERT INTO t VALUES (1, '1')"
-    found, _old, new = salvaged(
+    found, _old, new = states(
         cluster, tmp_path / "x.sql", schema, "INSERT INTO t VALUES (2, '2'), (3, 'x'), (4, '01')",
         "CREATE UNIQUE INDEX once ON t ((a::int))",
     )  # fmt: skip
@@ -97,7 +87,7 @@ def test_an_index_of_the_new_side_that_old_rows_do_not_fit_in(cluster: Cluster, 
 def test_an_index_that_the_old_side_cannot_compute_is_named(cluster: Cluster, tmp_path: Path) -> None:
     """Given a function that came with an index after the restore, then that is said, and the rest is judged."""
     schema = "CREATE TABLE t (id int PRIMARY KEY, a text UNIQUE)"
-    found, _old, new = salvaged(
+    found, _old, new = states(
         cluster, tmp_path / "x.sql", schema, "INSERT INTO t VALUES (1, 'a'), (2, 'b')",
         "CREATE FUNCTION f(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)';"
         "CREATE UNIQUE INDEX once ON t (f(a)); INSERT INTO t VALUES (9, 'a')",
@@ -119,7 +109,7 @@ def test_what_takes_the_place_of_a_deleted_row_needs_no_null_in_between(
     cluster: Cluster, tmp_path: Path, index: str
 ) -> None:
     """Given a child that was deleted and made again under another id, then it comes as it is: a null would clash."""
-    found, old, new = salvaged(
+    found, old, new = states(
         cluster,
         tmp_path / "x.sql",
         f"{FOLDERS};{index}",
@@ -137,7 +127,7 @@ def test_where_a_null_in_between_would_clash_the_row_waits_for_a_person(
     cluster: Cluster, tmp_path: Path, index: str
 ) -> None:
     """Given a new child that takes the name of one that goes elsewhere, then the file does not fail."""
-    found, _old, new = salvaged(
+    found, _old, new = states(
         cluster, tmp_path / "x.sql", f"{FOLDERS};{index}",
         "UPDATE t SET name = 'moved' WHERE id = 2; INSERT INTO t VALUES (9, 'k', 1); UPDATE t SET p = 9 WHERE id = 2",
     )  # fmt: skip
@@ -149,7 +139,7 @@ def test_keys_of_domains_over_domains_are_compared(cluster: Cluster, tmp_path: P
     schema = """CREATE DOMAIN one AS int CHECK (VALUE > 0); CREATE DOMAIN two AS one;
         CREATE DOMAIN three AS two NOT NULL; CREATE TABLE t (id three PRIMARY KEY, a text);
         INSERT INTO t VALUES (2, 'x'), (10, 'y')"""
-    found, old, new = salvaged(
+    found, old, new = states(
         cluster, tmp_path / "x.sql", schema, "UPDATE t SET a = 'z' WHERE id = 10; INSERT INTO t VALUES (3, 'w')"
     )
     assert found["skipped"] == {} and new == old
@@ -161,7 +151,7 @@ def test_a_number_written_otherwise_is_the_same_key(cluster: Cluster, tmp_path: 
     values = {"numeric": ("1.0", "1.00", "1e3", "1000.0"), "float8": ("0", "-0", "1e300", "1e300")}[kind]
     schema = f"""CREATE TABLE t (id {kind} PRIMARY KEY, a text);
         INSERT INTO t VALUES ({values[0]}, 'x'), ({values[2]}, 'y'), (9, 'z'), ('NaN', 'n'), (-10.5, 'm')"""
-    found, _old, new = salvaged(
+    found, _old, new = states(
         cluster, tmp_path / "x.sql", schema,
         f"UPDATE t SET id = '{values[1]}' WHERE a = 'x'; UPDATE t SET a = 'old' WHERE a <> 'x'",
         f"UPDATE t SET id = '{values[3]}', a = 'new' WHERE a = 'y'",

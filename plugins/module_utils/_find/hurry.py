@@ -25,10 +25,10 @@ _LEAST_SECONDS = 60.0
 class Hurry:
     """What a restore is to be told, and a person.
 
-    :param options: the extra variables of restore.yml; empty where its own ones do.
+    :param options: the extra variables of restore.yml; empty where its own ones do, None where none would help.
     """
 
-    options: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, int] | None = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -45,7 +45,7 @@ def hurry(left: float, reserved: Mapping[str, float]) -> Hurry:
     why = f"A restore reserves {duration(needs)} of the history window, and this point leaves it in {duration(left)}"
     longer = "lengthening the project's history window in the Neon console, at once, gives it more time"
     if left - to_begin < _LEAST_SECONDS:
-        return Hurry({}, (f"{why}: that is too short for a restore; {longer}.",))
+        return Hurry(None, (f"{why}: that is too short for a restore; {longer}.",))
     options = _shortened(left - to_begin, reserved)
     said = " ".join(f"-e {name}={value}" for name, value in options.items())
     notes = [

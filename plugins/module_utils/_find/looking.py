@@ -228,17 +228,17 @@ class Look:
             "notes": [*_leaving(left), *hurried.notes],
             "command": None,
         }
-        if verdict.kind == "found" and good is not None:
+        if verdict.kind == "found" and good is not None and hurried.options is not None:
             named = {"target": self._plan["target"], "point_in_time": rfc3339(good)}
             found["command"] = command("restore", **named, **hurried.options)
         return {**found, "text": verdict_lines(found, self._plan)}
 
     def _left(self, verdict: Verdict) -> float | None:
         """The seconds until what was found leaves the window, which has moved on during the search; None for never."""
-        start = self._plan.get("window_start")
-        if verdict.kind != "found" or verdict.last_good is None or not (start and self._plan["window_slides"]):
+        edge = self._plan.get("window_edge")
+        if verdict.kind != "found" or verdict.last_good is None or edge is None:
             return None
-        left = (verdict.last_good - parse_instant(start)).total_seconds()
+        left = (verdict.last_good - parse_instant(edge)).total_seconds()
         return max(0.0, left - (time.monotonic() - self._began))
 
 

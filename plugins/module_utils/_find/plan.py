@@ -18,7 +18,7 @@ from .._plan.point import Point
 from .._plan.primary import Primary, find_primary, in_use, report_duplicates
 from .._plan.request import Facts, Findings, Request, read_facts, read_request, slots
 from .._plan.source import Source, find_source, history
-from .._plan.strategies import window_start_after
+from .._plan.strategies import window_edge, window_start_after
 from .._postgres.checks import Check
 from .._time import parse_instant, rfc3339
 from .bisect import LEAST_PRECISION, Segment, Wanted, ceiling, floor, most_probes
@@ -77,6 +77,7 @@ def build(params: Mapping[str, Any]) -> dict[str, Any]:
         "precision": wanted.precision.total_seconds(),
         "confirmations": wanted.confirmations,
         "window_start": text_or_none(window_start_after(request, facts, 0)),
+        "window_edge": text_or_none(window_edge(request, facts)),
         "window_slides": window_start_after(request, facts, 1) != window_start_after(request, facts, 0),
         "restore_seconds": {name: getattr(request, name) for name in RESERVED},
         "segments": [_public(item, parts) for item in segments],

@@ -17,6 +17,7 @@ from .._errors import ApiError, NotFound, UnknownOutcome
 from .._http import Api, Reply
 from .._task import Task
 from .._waiter import Deadline, backoff
+from .answers import is_object, listed, mapping, turned, unreadable
 from .causes import NOT_READY, explain
 
 Json = dict[str, Any]
@@ -61,17 +62,19 @@ class NeonClient:
         slow: dict[str, None] = {}
         while True:
             reply = self._call("GET", "/projects", doing, params=query)
-            page = _list(reply, "projects", doing)
+            page = listed(reply, "projects", doing)
             found += page
-            named = [str(item) for item in reply.body.get("unavailable_project_ids") or ()]
+            named = reply.body.get("unavailable_project_ids") or []
+            if not isinstance(named, list) or not all(isinstance(item, str) for item in named):
+                raise unreadable(reply, "list of unavailable_project_ids", doing)
             is_new = bool(page) or not slow.keys() >= set(named)
             slow |= dict.fromkeys(named)
             # The cursor is always there: only a page with nothing new is surely the last one.
-            if not is_new or not _turned(reply, "cursor", query, seen, doing):
+            if not is_new or not turned(reply, "cursor", query, seen, doing):
                 break
         # There, and too slow for the list: to leave one out would be to say that its computes do not exist.
-        listed = {project.get("id") for project in found}
-        for project_id in [name for name in slow if name not in listed]:
+        there = {project.get("id") for project in found}
+        for project_id in [name for name in slow if name not in there]:
             # It may have been deleted since.
             with contextlib.suppress(NotFound):
                 found.append(self.project(project_id))
@@ -80,7 +83,7 @@ class NeonClient:
     def organizations(self) -> list[Json]:
         """The organizations of a personal key's user. :raises NotFound: for every other kind of key."""
         doing = "list organizations"
-        return _list(self._call("GET", "/users/me/organizations", doing), "organizations", doing)
+        return listed(self._call("GET", "/users/me/organizations", doing), "organizations", doing)
 
     def project(self, project_id: str) -> Json:
         return self._object("GET", path(project_id), "project", f"read project {project_id}")
@@ -93,9 +96,9 @@ class NeonClient:
         seen: set[str] = set()
         while True:
             reply = self._call("GET", path(project_id, "operations"), doing, params=query)
-            page = _list(reply, "operations", doing)
+            page = listed(reply, "operations", doing)
             found += page
-            if not page or len(found) >= limit or not _turned(reply, "cursor", query, seen, doing):
+            if not page or len(found) >= limit or not turned(reply, "cursor", query, seen, doing):
                 return found[:limit]
 
     def running_operations(self, project_id: str) -> list[Json]:
@@ -120,10 +123,10 @@ class NeonClient:
         seen: set[str] = set()
         while True:
             reply = self._call("GET", path(project_id, "branches"), doing, params=query)
-            branches += _list(reply, "branches", doing)
-            for branch_id, annotation in _mapping(reply, "annotations").items():
+            branches += listed(reply, "branches", doing)
+            for branch_id, annotation in mapping(reply, "annotations").items():
                 annotations[branch_id] = dict(annotation.get("value") or {})
-            if not _turned(reply, "next", query, seen, doing):
+            if not turned(reply, "next", query, seen, doing):
                 return branches, annotations
 
     def branch(self, project_id: str, branch_id: str) -> Json:
@@ -174,7 +177,7 @@ class NeonClient:
     def snapshots(self, project_id: str) -> list[Json]:
         """All snapshots, oldest first: Neon lists them in no order that it promises, and without pages."""
         doing = f"list snapshots of {project_id}"
-        snapshots = _list(self._call("GET", path(project_id, "snapshots"), doing), "snapshots", doing)
+        snapshots = listed(self._call("GET", path(project_id, "snapshots"), doing), "snapshots", doing)
         return sorted(snapshots, key=lambda item: (str(item.get("created_at")), str(item["id"])))
 
     def create_snapshot(self, project_id: str, branch_id: str, query: Json) -> Json:
@@ -219,7 +222,7 @@ class NeonClient:
     def snapshot_schedule(self, project_id: str, branch_id: str) -> list[Json]:
         doing = f"read the schedule of snapshots of branch {branch_id}"
         reply = self._call("GET", path(project_id, "branches", branch_id, "backup_schedule"), doing)
-        return _list(reply, "schedule", doing)
+        return listed(reply, "schedule", doing)
 
     def set_snapshot_schedule(self, project_id: str, branch_id: str, schedule: list[Json]) -> Json:
         """Replaces it; an empty list ends it. The answer says nothing."""
@@ -241,7 +244,7 @@ class NeonClient:
         reply = self._call("GET", path(project_id, "branches", branch_id, "compare_schema"), doing, params=query)
         found = reply.body.get("diff", "") if isinstance(reply.body, dict) else None
         if not isinstance(found, str):
-            raise _unreadable(reply, "diff", doing)
+            raise unreadable(reply, "diff", doing)
         return found
 
     # Computes, roles, databases
@@ -251,7 +254,7 @@ class NeonClient:
         below = ("branches", branch_id, "endpoints") if branch_id else ("endpoints",)
         subject = f"branch {branch_id}" if branch_id else f"project {project_id}"
         doing = f"list computes of {subject}"
-        return _list(self._call("GET", path(project_id, *below), doing), "endpoints", doing)
+        return listed(self._call("GET", path(project_id, *below), doing), "endpoints", doing)
 
     def endpoint(self, project_id: str, endpoint_id: str) -> Json:
         return self._object(
@@ -281,11 +284,13 @@ class NeonClient:
 
     def roles(self, project_id: str, branch_id: str) -> list[Json]:
         doing = f"list roles of branch {branch_id}"
-        return _list(self._call("GET", path(project_id, "branches", branch_id, "roles"), doing), "roles", doing)
+        return listed(self._call("GET", path(project_id, "branches", branch_id, "roles"), doing), "roles", doing)
 
     def databases(self, project_id: str, branch_id: str) -> list[Json]:
         doing = f"list databases of branch {branch_id}"
-        return _list(self._call("GET", path(project_id, "branches", branch_id, "databases"), doing), "databases", doing)
+        return listed(
+            self._call("GET", path(project_id, "branches", branch_id, "databases"), doing), "databases", doing
+        )
 
     def role_password(self, project_id: str, branch_id: str, role: str) -> str:
         """The password of a role on a branch; registered as a secret."""
@@ -304,14 +309,14 @@ class NeonClient:
     def _secret(self, reply: Reply, name: str, doing: str) -> str:
         value = reply.body.get(name) if isinstance(reply.body, dict) else None
         if not isinstance(value, str) or not value:
-            raise _unreadable(reply, name, doing)
+            raise unreadable(reply, name, doing)
         return self.api.task.secret(value)
 
     def _object(self, method: str, where: str, name: str, doing: str) -> Json:
         reply = self._call(method, where, doing)
         found: Json | None = reply.body.get(name) if isinstance(reply.body, dict) else None
-        if found is None or not _is_object(found):
-            raise _unreadable(reply, name, doing)
+        if found is None or not is_object(found):
+            raise unreadable(reply, name, doing)
         return found
 
     def _call(self, method: str, where: str, doing: str, *, params: Mapping[str, Any] | None = None) -> Reply:
@@ -349,7 +354,7 @@ class NeonClient:
                 continue
             self._note_time(reply)
             answer: Json = reply.body if isinstance(reply.body, dict) and reply.status != 404 else {}
-            if holds and not _is_object(answer.get(holds)):
+            if holds and not is_object(answer.get(holds)):
                 raise UnknownOutcome(
                     f"{doing}: the answer holds no {holds}, so it is not known whether it was done",
                     http_status=reply.status,
@@ -371,43 +376,3 @@ ACTIVE = frozenset({"scheduling", "running", "cancelling"})
 def path(project_id: str, *parts: str) -> str:
     """The path of something in a project, each part quoted."""
     return "/projects/" + "/".join(quote(part, safe="") for part in (project_id, *parts))
-
-
-def _list(reply: Reply, name: str, doing: str) -> list[Json]:
-    """:raises ApiError: where the answer does not hold it: what cannot be read must never pass for nothing."""
-    found = reply.body.get(name) if isinstance(reply.body, dict) else None
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise _unreadable(reply, name, doing)
-    return found
-
-
-def _mapping(reply: Reply, name: str) -> Json:
-    found = reply.body.get(name) if isinstance(reply.body, dict) else None
-    return found if isinstance(found, dict) else {}
-
-
-def _turned(reply: Reply, key: str, query: Json, seen: set[str], doing: str) -> bool:
-    """Set the cursor of the next page; false where this one is the last."""
-    cursor = _mapping(reply, "pagination").get(key)
-    if not cursor:
-        return False
-    if cursor in seen:
-        raise ApiError(f"{doing}: Neon gave the same page twice", code="endless_pages", retryable=True)
-    seen.add(cursor)
-    query["cursor"] = cursor
-    return True
-
-
-def _is_object(value: Any) -> bool:
-    """Whether it is an object of Neon's: each that is asked for alone has an id."""
-    return isinstance(value, dict) and bool(value.get("id"))
-
-
-def _unreadable(reply: Reply, name: str, doing: str) -> ApiError:
-    return ApiError(
-        f"{doing}: the answer holds no {name}",
-        code="unreadable_answer",
-        http_status=reply.status,
-        request_id=reply.request_id,
-        retryable=True,
-    )

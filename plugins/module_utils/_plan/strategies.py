@@ -105,13 +105,19 @@ def window_start(request: Request, facts: Facts) -> datetime | None:
 
 
 def window_start_after(request: Request, facts: Facts, seconds: float) -> datetime | None:
-    """Where the window will begin some seconds from now. It slides, but not as long as it reaches to the beginning."""
+    """Where the window will begin some seconds from now."""
+    start, edge = window_start(request, facts), window_edge(request, facts)
+    return max(start, edge + timedelta(seconds=seconds)) if start and edge else None
+
+
+def window_edge(request: Request, facts: Facts) -> datetime | None:
+    """What slides on with time: the window's start, or what will be that once the project is older than its window."""
     start = window_start(request, facts)
     created = instant_or_none(facts.project.get("created_at"))
     retention = facts.project.get("history_retention_seconds")
     if start is None or created is None or retention is None or start > created:
-        return start + timedelta(seconds=seconds) if start else None
-    return max(start, request.now + timedelta(seconds=seconds - float(retention)))
+        return start
+    return request.now - timedelta(seconds=float(retention))
 
 
 def in_place_source(request: Request, facts: Facts, primary: Primary, point: Point, source: Source) -> Source:

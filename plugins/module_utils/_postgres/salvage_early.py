@@ -18,6 +18,7 @@ from .salvage_catalog import Column, Structure, Table, Unique
 # nothing. What a length limits, or a domain checks, is not in here.
 _NUMBERS = {"smallint": -(2**15), "integer": -(2**31), "bigint": -(2**63)}
 _TEXTS = frozenset({"text", "character varying"})
+# As many as even the smallest type has room for where nobody numbers rows.
 _MOST = 10_000
 
 
@@ -61,16 +62,10 @@ class Early:
         return found
 
     def _value(self, column: Column) -> str | None:
-        # A partition takes only what it is for; an expression may make the same of two values.
-        concerned = [unique for unique in self._table.unique if column.name in unique.columns]
-        if (
-            column.computed_from
-            or self._table.kind == "p"
-            or self._count >= _MOST
-            or not all(unique.is_plain for unique in concerned)
-        ):
+        # A partition takes only what it is for.
+        if column.computed_from or self._table.kind == "p":
             return None
-        if column.type in _NUMBERS:
+        if column.type in _NUMBERS and self._count < _MOST:
             self._count += 1
             return str(_NUMBERS[column.type] + self._count)
         if column.type in _TEXTS:
